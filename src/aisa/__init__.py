@@ -1,0 +1,1 @@
+"""AISA: how machines pay machines."""
