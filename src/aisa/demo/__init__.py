@@ -1,0 +1,1 @@
+"""The demo: node, seller and agent as separate processes."""

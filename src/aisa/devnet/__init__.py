@@ -1,0 +1,1 @@
+"""Every network on this machine, for development; holds no real value."""

@@ -1,0 +1,1 @@
+"""Accounts, transfers and holds: the rules, the store's port and its engines."""

@@ -1,0 +1,1 @@
+"""Layer 2: deposits, withdrawals, channels and redemptions; marries ledger and rails."""

@@ -1,0 +1,1 @@
+"""The seller's side: ask for payment, check it, charge what was served."""

@@ -1,0 +1,1 @@
+"""Layer 1: rails to real networks, behind one port."""

@@ -1,0 +1,1 @@
+"""SPL tokens on Solana."""
