@@ -1,1 +1,1 @@
-"""Wire formats and signing bytes as pure, frozen types and functions; no I/O."""
+"""Wire formats and signing bytes: pure, frozen types and functions; no I/O, no keys."""
