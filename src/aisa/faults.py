@@ -30,7 +30,9 @@ def arm(environ: Mapping[str, str]) -> None:
     _count_all = bool(environ.get("AISA_FAULTS_COUNT"))
     text = environ.get("AISA_FAULTS", "")
     if (text or _count_all) and environ.get("AISA_DEVNET") != "1":
-        raise ConfigInvalid("AISA_FAULTS is only for a devnet", hint="set AISA_DEVNET=1 or unset it")
+        raise ConfigInvalid(
+            "AISA_FAULTS is only for a devnet", hint="set AISA_DEVNET=1 or unset it"
+        )
     for item in filter(None, text.split(",")):
         point, separator, action = item.partition("=")
         name, colon, nth = point.partition(":")

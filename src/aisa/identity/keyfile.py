@@ -52,9 +52,7 @@ def write_key_file(
         raise ConfigInvalid("the passphrase is empty")
     salt, nonce = random_bytes(16), random_bytes(12)
     sealed = _cipher(passphrase, salt, _SCRYPT_N).encrypt(nonce, seed, _bound(public_key))
-    document = _KeyFile(
-        _FORMAT, public_key.hex(), _SCRYPT_N, salt.hex(), nonce.hex(), sealed.hex()
-    )
+    document = _KeyFile(_FORMAT, public_key.hex(), _SCRYPT_N, salt.hex(), nonce.hex(), sealed.hex())
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
     part.unlink(missing_ok=True)

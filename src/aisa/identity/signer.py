@@ -37,7 +37,7 @@ class SigningKey:
     __slots__ = ("_private", "_public")
 
     def __init__(self, seed: bytes) -> None:
-        if len(seed) != 32:  # noqa: PLR2004 - RFC 8032
+        if len(seed) != 32:
             raise ConfigInvalid("an Ed25519 seed has 32 bytes")
         self._private = Ed25519PrivateKey.from_private_bytes(seed)
         self._public = self._private.public_key().public_bytes_raw()

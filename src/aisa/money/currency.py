@@ -27,7 +27,9 @@ class Currency:
 
     def __post_init__(self) -> None:
         if not _CODE.fullmatch(self.code):
-            raise InvalidRequest(f"currency code {self.code[:20]!r} is not 2 to 16 letters or digits")
+            raise InvalidRequest(
+                f"currency code {self.code[:20]!r} is not 2 to 16 letters or digits"
+            )
         if not 0 <= self.scale <= SCALE_MAX:
             raise InvalidRequest(f"currency scale {self.scale} is not from 0 to {SCALE_MAX}")
 

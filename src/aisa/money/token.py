@@ -29,7 +29,7 @@ class Token:
     def __post_init__(self) -> None:
         if not self.asset.startswith(self.network + "/"):
             raise InvalidRequest(f"asset {self.asset[:80]!r} is not on network {self.network!r}")
-        if not 0 <= self.scale <= 36:  # noqa: PLR2004 - no network has more
+        if not 0 <= self.scale <= 36:
             raise InvalidRequest(f"token scale {self.scale} is not from 0 to 36")
 
     @property

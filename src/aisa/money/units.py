@@ -20,7 +20,9 @@ def check_units(units: int, field: str = "amount") -> int:
         InvalidAmount: it is anything else; a bool and a float are refused too.
     """
     if type(units) is not int:
-        raise InvalidAmount(f"{field} must be an integer count of units, not {type(units).__name__}")
+        raise InvalidAmount(
+            f"{field} must be an integer count of units, not {type(units).__name__}"
+        )
     if not 0 <= units <= UNITS_MAX:
         raise InvalidAmount(f"{field} must be from 0 to 2^63 - 1 units")
     return units

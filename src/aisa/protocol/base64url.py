@@ -1,0 +1,53 @@
+"""Base64 in exactly one spelling per value: base64url without padding, standard base64 with it."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+
+from aisa.protocol.strictjson import malformed
+
+
+def encode(data: bytes) -> str:
+    """Return base64url without padding (RFC 4648, 5)."""
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
+
+
+def decode(text: str, what: str = "base64url", *, bytes_max: int) -> bytes:
+    """Return the bytes that unpadded base64url text stands for.
+
+    Raises:
+        MalformedMessage: padding, another alphabet, stray trailing bits, or more than `bytes_max`.
+    """
+    if len(text) > -(-bytes_max * 4 // 3):
+        raise malformed(what, f"is longer than {bytes_max} bytes")
+    try:
+        data = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    except (ValueError, binascii.Error):
+        raise malformed(what, "is not base64url") from None
+    # The decoder skips what it does not know and ignores trailing bits; one spelling only is ours.
+    if encode(data) != text:
+        raise malformed(what, "is not unpadded, canonical base64url")
+    return data
+
+
+def encode_standard(data: bytes) -> str:
+    """Return standard base64 with padding (RFC 4648, 4), as x402 writes it."""
+    return base64.b64encode(data).decode("ascii")
+
+
+def decode_standard(text: str, what: str = "base64", *, bytes_max: int) -> bytes:
+    """Return the bytes that padded standard base64 text stands for.
+
+    Raises:
+        MalformedMessage: no padding, another alphabet, stray trailing bits, or more than `bytes_max`.
+    """
+    if len(text) > -(-bytes_max // 3) * 4:
+        raise malformed(what, f"is longer than {bytes_max} bytes")
+    try:
+        data = base64.b64decode(text)
+    except (ValueError, binascii.Error):
+        raise malformed(what, "is not base64") from None
+    if encode_standard(data) != text:
+        raise malformed(what, "is not padded, canonical base64")
+    return data
