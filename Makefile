@@ -60,8 +60,6 @@ clean: ## Remove what was built; .venv stays
 	rm -rf build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage .coverage.*
 	find src tests benchmarks docs -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
-# ---- installing ------------------------------------------------------------------------------------
-
 $(BIN)/python:
 	@sh requirements/venv.sh $(VENV)
 

@@ -17,6 +17,9 @@ with_pip() {
     "$python" -m pip install --quiet --no-deps --no-build-isolation -e .
 }
 
+# An interrupted first run may have left an environment without pip.
+"$python" -m pip --version >/dev/null 2>&1 || "$python" -m ensurepip >/dev/null
+
 "$venv/bin/uv" --version >/dev/null 2>&1 ||
   "$python" -m pip install --quiet --require-hashes -r requirements/bootstrap.txt ||
   echo "uv is not available; installing with pip" >&2
