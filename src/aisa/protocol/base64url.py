@@ -31,6 +31,18 @@ def decode(text: str, what: str = "base64url", *, bytes_max: int) -> bytes:
     return data
 
 
+def decode_exact(text: str, what: str, size: int) -> bytes:
+    """Return the `size` bytes that unpadded base64url text stands for.
+
+    Raises:
+        MalformedMessage: as `decode`, or another size; names `what`.
+    """
+    data = decode(text, what, bytes_max=size)
+    if len(data) != size:
+        raise malformed(what, f"has {len(data)} bytes, not {size}")
+    return data
+
+
 def encode_standard(data: bytes) -> str:
     """Return standard base64 with padding (RFC 4648, 4), as x402 writes it."""
     return base64.b64encode(data).decode("ascii")
@@ -50,4 +62,16 @@ def decode_standard(text: str, what: str = "base64", *, bytes_max: int) -> bytes
         raise malformed(what, "is not base64") from None
     if encode_standard(data) != text:
         raise malformed(what, "is not padded, canonical base64")
+    return data
+
+
+def decode_exact(text: str, what: str, size: int) -> bytes:
+    """Return exactly `size` bytes of unpadded base64url text.
+
+    Raises:
+        MalformedMessage: as `decode`, or another number of bytes.
+    """
+    data = decode(text, what, bytes_max=size)
+    if len(data) != size:
+        raise malformed(what, f"has {len(data)} bytes, not {size}")
     return data
