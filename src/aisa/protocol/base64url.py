@@ -63,15 +63,3 @@ def decode_standard(text: str, what: str = "base64", *, bytes_max: int) -> bytes
     if encode_standard(data) != text:
         raise malformed(what, "is not padded, canonical base64")
     return data
-
-
-def decode_exact(text: str, what: str, size: int) -> bytes:
-    """Return exactly `size` bytes of unpadded base64url text.
-
-    Raises:
-        MalformedMessage: as `decode`, or another number of bytes.
-    """
-    data = decode(text, what, bytes_max=size)
-    if len(data) != size:
-        raise malformed(what, f"has {len(data)} bytes, not {size}")
-    return data
