@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
 
 import msgspec
 
@@ -116,6 +116,8 @@ class _CloseLaneJson(msgspec.Struct, frozen=True, tag_field="action", tag="close
 
 
 _ActionJson: TypeAlias = _OpenJson | _VoucherJson | _TopUpJson | _CloseJson | _CloseLaneJson
+_ActionShape: Any = _ActionJson
+"""The union as a value: msgspec reads it, but `type[T]` cannot name a union."""
 
 _encode = base64url.encode
 
@@ -131,7 +133,7 @@ def parse_action(raw: bytes) -> Action:
     Raises:
         MalformedMessage: an unknown action, or a field is missing, out of range or of another type.
     """
-    document: _ActionJson = parse_json(raw, _ActionJson, "payload", SIZE_MAX)  # type: ignore[arg-type]
+    document = cast("_ActionJson", parse_json(raw, _ActionShape, "payload", SIZE_MAX))
     match document:
         case _OpenJson():
             return OpenAction(
