@@ -1,1 +1,72 @@
-"""Typed client of the node's HTTP API."""
+"""A typed client of the node's HTTP API: messages, pure call descriptions, two thin drivers.
+
+Enter through `NodeClient` or `SyncNodeClient`.
+"""
+
+from aisa.client.exchange import origin_of
+from aisa.client.message import (
+    CLAIMS_MAX,
+    AccountInfo,
+    BalanceInfo,
+    ChannelPage,
+    ChannelRole,
+    ChannelState,
+    ChannelView,
+    CurrencyInfo,
+    DepositAddress,
+    DepositInfo,
+    DepositPage,
+    DepositState,
+    Holding,
+    NodeInfo,
+    OpenChannelRequest,
+    OpenedChannel,
+    ProblemInfo,
+    RedemptionClaim,
+    RedemptionResult,
+    RedemptionStatus,
+    SolvencyInfo,
+    TokenInfo,
+    TransferInfo,
+    TransferPage,
+    WithdrawalInfo,
+    WithdrawalPage,
+    WithdrawalQuote,
+    WithdrawalState,
+)
+from aisa.client.node_client import NodeClient
+from aisa.client.sync_node_client import SyncNodeClient
+
+__all__ = [
+    "CLAIMS_MAX",
+    "AccountInfo",
+    "BalanceInfo",
+    "ChannelPage",
+    "ChannelRole",
+    "ChannelState",
+    "ChannelView",
+    "CurrencyInfo",
+    "DepositAddress",
+    "DepositInfo",
+    "DepositPage",
+    "DepositState",
+    "Holding",
+    "NodeClient",
+    "NodeInfo",
+    "OpenChannelRequest",
+    "OpenedChannel",
+    "ProblemInfo",
+    "RedemptionClaim",
+    "RedemptionResult",
+    "RedemptionStatus",
+    "SolvencyInfo",
+    "SyncNodeClient",
+    "TokenInfo",
+    "TransferInfo",
+    "TransferPage",
+    "WithdrawalInfo",
+    "WithdrawalPage",
+    "WithdrawalQuote",
+    "WithdrawalState",
+    "origin_of",
+]

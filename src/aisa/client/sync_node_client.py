@@ -1,0 +1,192 @@
+"""The synchronous client of a node."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import httpx2
+
+import aisa.client.calls as calls  # noqa: PLR0402 - from the package would be a cycle
+from aisa.client.call import Call
+from aisa.client.exchange import (
+    TIMEOUT_S_DEFAULT,
+    TRANSPORT_ERRORS,
+    Exchange,
+    collect,
+    is_loopback,
+    origin_of,
+    random_nonce,
+    wall_clock_ms,
+)
+from aisa.client.message import (
+    AccountInfo,
+    ChannelPage,
+    ChannelRole,
+    ChannelState,
+    ChannelView,
+    DepositAddress,
+    DepositPage,
+    NodeInfo,
+    OpenedChannel,
+    RedemptionClaim,
+    RedemptionResult,
+    SolvencyInfo,
+    TransferPage,
+    WithdrawalInfo,
+    WithdrawalPage,
+    WithdrawalQuote,
+)
+from aisa.identity import Signer
+from aisa.protocol.aip import ChannelTerms, DepositStatement
+
+T = TypeVar("T")
+
+
+class SyncNodeClient:
+    """`NodeClient` without await, for one thread at a time; use it as a context manager.
+
+    Raises:
+        ConfigInvalid: the URL is not `http(s)://host[:port]`.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        signer: Signer | None = None,
+        *,
+        clock: Callable[[], int] = wall_clock_ms,
+        nonce: Callable[[], str] = random_nonce,
+        timeout_s: float = TIMEOUT_S_DEFAULT,
+        transport: httpx2.BaseTransport | None = None,
+    ) -> None:
+        self._exchange = Exchange(origin_of(url), signer, clock, nonce)
+        self._http = httpx2.Client(
+            timeout=timeout_s,
+            transport=transport,
+            trust_env=not is_loopback(self._exchange.origin),
+        )
+
+    @property
+    def origin(self) -> str:
+        """The node's `scheme://host[:port]`."""
+        return self._exchange.origin
+
+    def __enter__(self) -> SyncNodeClient:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def send(self, call: Call[T]) -> T:
+        """Send one call and return its answer."""
+        request = self._exchange.prepare(call)
+        body = bytearray()
+        try:
+            with self._http.stream(
+                request.method, request.url, headers=request.headers, content=request.body
+            ) as response:
+                collect(response.iter_bytes(), body)
+        except TRANSPORT_ERRORS as error:
+            self._exchange.unavailable(error)
+        return self._exchange.read(call, response.status_code, bytes(body))
+
+    def info(self) -> NodeInfo:
+        """Who the node is."""
+        return self.send(calls.info())
+
+    def account(self) -> AccountInfo:
+        """This key's account and balances."""
+        return self.send(calls.account())
+
+    def transfers(
+        self, currency: str, before: int | None = None, limit: int = calls.LIMIT_DEFAULT
+    ) -> TransferPage:
+        """The account's history in a currency, newest first."""
+        return self.send(calls.transfers(currency, before, limit))
+
+    def deposit_address(self, asset: str) -> DepositAddress:
+        """Where to pay an asset (CAIP-19) so that this account is credited."""
+        return self.send(calls.deposit_address(asset))
+
+    def deposits(self, after: str | None = None, limit: int = calls.LIMIT_DEFAULT) -> DepositPage:
+        """What came in for this account."""
+        return self.send(calls.deposits(after, limit))
+
+    def withdrawal_quote(self, asset: str, units: int, destination: str) -> WithdrawalQuote:
+        """What a withdrawal would cost now."""
+        return self.send(calls.withdrawal_quote(asset, units, destination))
+
+    def withdraw(
+        self,
+        id: str,  # noqa: A002 - the wire's word
+        asset: str,
+        units: int,
+        destination: str,
+        fee_units_max: int,
+    ) -> WithdrawalInfo:
+        """Send `units` to `destination`, for at most `fee_units_max` on top; idempotent by id."""
+        return self.send(calls.withdraw(id, asset, units, destination, fee_units_max))
+
+    def withdrawal(self, id: str) -> WithdrawalInfo:  # noqa: A002 - the wire's word
+        """One withdrawal as it stands."""
+        return self.send(calls.withdrawal(id))
+
+    def withdrawals(
+        self, after: str | None = None, limit: int = calls.LIMIT_DEFAULT
+    ) -> WithdrawalPage:
+        """The account's withdrawals."""
+        return self.send(calls.withdrawals(after, limit))
+
+    def open_channel(
+        self,
+        id: str,  # noqa: A002 - the wire's word
+        terms: ChannelTerms,
+        deposit: int,
+        payer_signature: bytes,
+    ) -> OpenedChannel:
+        """Open a channel from this account; `payer_signature` is over `open_bytes`."""
+        return self.send(calls.open_channel(id, terms, deposit, payer_signature))
+
+    def top_up(
+        self,
+        channel: bytes,
+        id: str,  # noqa: A002 - the wire's word
+        units: int,
+    ) -> OpenedChannel:
+        """Add `units` to a channel's deposit; idempotent by id."""
+        return self.send(calls.top_up(channel, id, units))
+
+    def channel(self, channel: bytes) -> ChannelView:
+        """One channel that this key opened or is paid by."""
+        return self.send(calls.channel(channel))
+
+    def statement(self, channel: bytes) -> DepositStatement:
+        """A fresh deposit statement of an open channel of this account."""
+        return self.send(calls.statement(channel))
+
+    def channels(
+        self,
+        role: ChannelRole,
+        state: ChannelState | None = None,
+        after: str | None = None,
+        limit: int = calls.LIMIT_DEFAULT,
+    ) -> ChannelPage:
+        """This key's channels, by its role in them."""
+        return self.send(calls.channels(role, state, after, limit))
+
+    def close_channel(self, channel: bytes, payer_signature: bytes) -> ChannelView:
+        """Start the closing clock; `payer_signature` is over `close_bytes`."""
+        return self.send(calls.close_channel(channel, payer_signature))
+
+    def redeem(self, claims: Sequence[RedemptionClaim]) -> tuple[RedemptionResult, ...]:
+        """Take what vouchers allow, as their payee; answers in the order of the claims."""
+        return self.send(calls.redeem(claims))
+
+    def solvency(self) -> SolvencyInfo:
+        """What the node owes and holds."""
+        return self.send(calls.solvency())
