@@ -1,0 +1,107 @@
+"""`AISA_HOME/devnet/devnet.json`: what runs where, for whoever looks for a node on this machine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from aisa.demo.process import ProcessId
+from aisa.errors import ConfigInvalid
+
+FORMAT: Final = "aisa-devnet/1"
+
+
+class Running(msgspec.Struct, frozen=True):
+    """One process of the devnet; `began` tells it from a later one with the same pid."""
+
+    name: str
+    pid: int
+    began: str
+    port: int = 0
+
+    @property
+    def id(self) -> ProcessId:
+        """Its pid and start time."""
+        return ProcessId(self.pid, self.began)
+
+
+class Mintable(msgspec.Struct, frozen=True):
+    """A token of the devnet: its CAIP-19 asset, its mint's address, its scale."""
+
+    symbol: str
+    asset: str
+    mint: str
+    scale: int
+
+
+class DevnetFile(msgspec.Struct, frozen=True):
+    """A devnet that runs, or ran: the supervisor comes first among its processes.
+
+    `wallet_seed` is the hex seed of the agent's own wallet outside the node; it guards test money.
+    """
+
+    format: str
+    label: str
+    node: str
+    node_network: str
+    seller: str | None
+    solana: str
+    solana_network: str
+    tokens: tuple[Mintable, ...]
+    processes: tuple[Running, ...]
+    wallet_seed: str = ""
+
+    @property
+    def is_running(self) -> bool:
+        """Whether its supervisor still runs."""
+        return self.processes[0].id.is_alive
+
+    @property
+    def ports(self) -> Sequence[int]:
+        """The ports that it listens on."""
+        return [one.port for one in self.processes if one.port]
+
+    def token(self, symbol: str) -> Mintable:
+        """The token with a symbol.
+
+        Raises:
+            ConfigInvalid: the devnet has none.
+        """
+        for one in self.tokens:
+            if one.symbol == symbol:
+                return one
+        raise ConfigInvalid(f"the devnet has no token {symbol!r}")
+
+
+def devnet_path(home: Path) -> Path:
+    """Where the file is."""
+    return home / "devnet" / "devnet.json"
+
+
+def read_devnet_file(home: Path) -> DevnetFile | None:
+    """What was written last; None if there is no devnet in this home, or its file is not one."""
+    try:
+        found = msgspec.json.decode(devnet_path(home).read_bytes(), type=DevnetFile)
+    except (FileNotFoundError, msgspec.MsgspecError):
+        return None
+    return found if found.format == FORMAT and found.processes else None
+
+
+def write_devnet_file(home: Path, document: DevnetFile) -> None:
+    """Write it, whole or not at all, readable by its owner only."""
+    path = devnet_path(home)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(path.name + ".new")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(msgspec.json.format(msgspec.json.encode(document)) + b"\n")
+    draft.replace(path)
+
+
+def remove_devnet_file(home: Path) -> None:
+    """Forget the devnet; nobody shall look for a node that has stopped."""
+    devnet_path(home).unlink(missing_ok=True)
