@@ -11,7 +11,7 @@ AisaError
 ├── Conflict              409  IdempotencyMismatch · StateConflict · AnswerGone · FileOwned
 ├── Unprocessable         422  InsufficientFunds · DepositCapReached
 ├── Throttled             429  RateLimited · HeadTooLarge (431) · BodyTooLarge (413)
-├── Internal              500  LedgerCorrupt · SolvencyAlarm (503)
+├── Internal              500  LedgerCorrupt · LedgerStopped (503) · SolvencyAlarm (503) · StoreUnavailable (503)
 └── RailError             502  RailUnavailable (503) · OutcomeUnknown (504) · NodeUnavailable (503)
 ```
 
@@ -293,10 +293,22 @@ class LedgerCorrupt(Internal):
     slug, title = "ledger-corrupt", "The ledger does not verify"
 
 
+class LedgerStopped(Internal):
+    """The ledger is closed, or a commit failed; after a restart repeat with the same ids."""
+
+    slug, status, title = "ledger-stopped", 503, "The ledger takes no writes"
+
+
 class SolvencyAlarm(Internal):
     """The node owes more than its rails hold; withdrawals are stopped."""
 
     slug, status, title = "solvency-alarm", 503, "Withdrawals are stopped"
+
+
+class StoreUnavailable(Internal):
+    """A commit did not reach the disk; nothing was charged."""
+
+    slug, status, title, retryable = "store-unavailable", 503, "State cannot be saved", True
 
 
 class RailError(AisaError):

@@ -1,0 +1,121 @@
+"""The tables of the payee's file, and its statements.
+
+A charge's rowid is its batch and place in it: charges are appended, a batch is one range, and only
+the small index (channel, lane, seq) is written at random. The answers of a batch are one blob.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+VERSION: Final = 1
+PLACES: Final = 1024
+"""A charge's rowid is its batch times this, plus its place."""
+
+TABLES: Final = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value ANY NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE channel (
+  number INTEGER PRIMARY KEY,
+  id BLOB NOT NULL UNIQUE,
+  network TEXT NOT NULL,
+  holder BLOB NOT NULL,
+  payer BLOB NOT NULL,
+  currency TEXT NOT NULL,
+  salt BLOB NOT NULL,
+  fee_ppm INTEGER NOT NULL,
+  opened_ms INTEGER NOT NULL,
+  deposit INTEGER NOT NULL,
+  ceiling INTEGER NOT NULL,
+  voucher_signature BLOB NOT NULL,
+  charged INTEGER NOT NULL,
+  redeemed INTEGER NOT NULL,
+  redeeming INTEGER NOT NULL,
+  lane_floor INTEGER NOT NULL,
+  state INTEGER NOT NULL,
+  changed_ms INTEGER NOT NULL,
+  CHECK (0 <= charged AND charged <= ceiling AND ceiling <= deposit)
+) STRICT;
+CREATE INDEX channel_closed ON channel (changed_ms) WHERE state = 2;
+CREATE TABLE session (
+  channel INTEGER NOT NULL,
+  hash BLOB NOT NULL,
+  payer_x25519 BLOB NOT NULL,
+  payee_x25519 BLOB NOT NULL,
+  epoch INTEGER NOT NULL,
+  lane_first INTEGER NOT NULL,
+  lane_count INTEGER NOT NULL,
+  expiry INTEGER NOT NULL,
+  PRIMARY KEY (channel, hash)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE lane (
+  channel INTEGER NOT NULL,
+  lane INTEGER NOT NULL,
+  units INTEGER NOT NULL,
+  closed INTEGER NOT NULL,
+  seq_floor INTEGER NOT NULL DEFAULT 0,
+  PRIMARY KEY (channel, lane)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE batch (number INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL) STRICT;
+CREATE TABLE answers (batch INTEGER PRIMARY KEY, body BLOB NOT NULL) STRICT;
+CREATE TABLE charge (
+  place INTEGER PRIMARY KEY,
+  channel INTEGER NOT NULL,
+  lane INTEGER NOT NULL,
+  seq INTEGER NOT NULL,
+  units INTEGER NOT NULL,
+  cumulative INTEGER NOT NULL,
+  request BLOB NOT NULL,
+  status INTEGER NOT NULL,
+  answer_digest BLOB NOT NULL,
+  answer_start INTEGER NOT NULL,
+  answer_size INTEGER NOT NULL,
+  voided INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE UNIQUE INDEX charge_seq ON charge (channel, lane, seq);
+"""
+
+INSERT_CHANNEL: Final = "INSERT INTO channel VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+UPDATE_CHANNEL: Final = (
+    "UPDATE channel SET deposit=?, ceiling=?, voucher_signature=?, charged=?, redeemed=?,"
+    " redeeming=?, lane_floor=?, state=?, changed_ms=? WHERE number=?"
+)
+INSERT_SESSION: Final = "INSERT OR IGNORE INTO session VALUES (?,?,?,?,?,?,?,?)"
+PUT_LANE: Final = (
+    "INSERT INTO lane (channel, lane, units, closed) VALUES (?,?,?,?)"
+    " ON CONFLICT (channel, lane) DO UPDATE SET units=excluded.units, closed=excluded.closed"
+)
+INSERT_CHARGE: Final = (
+    "INSERT INTO charge (place, channel, lane, seq, units, cumulative, request, status,"
+    " answer_digest, answer_start, answer_size) VALUES (?,?,?,?,?,?,?,?,?,?,?)"
+)
+VOID_CHARGE: Final = "UPDATE charge SET voided=1 WHERE channel=? AND lane=? AND seq=? AND voided=0"
+
+SELECT_CHARGE: Final = (
+    "SELECT channel, lane, seq, units, cumulative, request, status, answer_digest,"
+    " answer_start, answer_size, voided, place FROM charge"
+)
+SELECT_SEQS: Final = (
+    "SELECT seq FROM charge WHERE channel=? AND lane=? ORDER BY seq DESC LIMIT 1024"
+)
+SELECT_OWING: Final = (
+    "SELECT network, number, charged - redeemed FROM channel"
+    " WHERE charged > redeemed OR state = 1"
+)
+# A batch may go once nothing of it is still to be redeemed.
+SELECT_PRUNABLE: Final = (
+    "SELECT number FROM batch WHERE number > ? AND at_ms < ? AND NOT EXISTS ("
+    " SELECT 1 FROM charge JOIN channel ON channel.number = charge.channel"
+    " WHERE charge.place >= batch.number * 1024 AND charge.place < (batch.number + 1) * 1024"
+    " AND charge.cumulative > channel.redeemed AND channel.state != 2)"
+    " ORDER BY number LIMIT ?"
+)
+RAISE_SEQ_FLOORS: Final = (
+    "UPDATE lane SET seq_floor = MAX(seq_floor, pruned.seq) FROM ("
+    " SELECT channel, lane, MAX(seq) AS seq FROM charge WHERE place >= ? AND place < ?"
+    " GROUP BY channel, lane) AS pruned"
+    " WHERE lane.channel = pruned.channel AND lane.lane = pruned.lane"
+)
+SELECT_DEAD_CHANNELS: Final = (
+    "SELECT number FROM channel WHERE state = 2 AND changed_ms < ? AND NOT EXISTS"
+    " (SELECT 1 FROM charge WHERE charge.channel = channel.number) LIMIT ?"
+)
