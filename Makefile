@@ -8,6 +8,7 @@ BIN := $(VENV)/bin
 WORKERS ?= 2
 RUNTIME := $(VENV)/.installed-runtime
 DEV := $(VENV)/.installed-dev
+PEER := .venv-peers/x402/.installed
 COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11
 
 # A shell's PYTHONPATH must not reach into our environment; uv must never fetch an interpreter.
@@ -37,7 +38,7 @@ check: $(DEV) ## Style, types and the directions between rooms
 	@$(BIN)/pyright
 	@$(BIN)/lint-imports --no-logo
 
-bench: $(DEV) ## Measure every claim of speed; writes build/bench.json
+bench: $(DEV) $(PEER) ## Measure every claim of speed; writes build/bench.json
 	@$(BIN)/python -m benchmarks
 
 docs: $(DEV) ## Build the documentation into build/docs
@@ -52,11 +53,12 @@ lock: $(DEV) ## Resolve requirements/*.txt again from pyproject.toml
 	@$(COMPILE) requirements/bootstrap.in -o requirements/bootstrap.txt
 	@$(COMPILE) pyproject.toml --extra demo --group build -o requirements/runtime.txt
 	@$(COMPILE) pyproject.toml --extra all --group dev -c requirements/runtime.txt -o requirements/dev.txt
+	@$(COMPILE) requirements/peer-x402.in -o requirements/peer-x402.txt
 
 wheel: $(RUNTIME) ## Build the wheel into dist/
 	@$(BIN)/python -m hatchling build -t wheel -d dist
 
-clean: ## Remove what was built; .venv stays
+clean: ## Remove what was built; .venv and .venv-peers stay
 	rm -rf build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage .coverage.*
 	find src tests benchmarks docs -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
@@ -69,4 +71,8 @@ $(RUNTIME): requirements/bootstrap.txt requirements/runtime.txt pyproject.toml |
 
 $(DEV): requirements/dev.txt $(RUNTIME)
 	@sh requirements/install.sh $(VENV) requirements/dev.txt
+	@touch $@
+
+$(PEER): requirements/peer-x402.txt | $(DEV)
+	@sh requirements/peer.sh .venv-peers/x402 requirements/peer-x402.txt
 	@touch $@

@@ -91,9 +91,7 @@ def build() -> FastAPI:
     server = x402ResourceServer(InstantFacilitator(signer.address))
     config = BatchSettlementEvmSchemeServerConfig(receiver_authorizer_signer=signer)
     server.register(NETWORK, BatchSettlementEvmScheme(receiver.address, config))
-    option = PaymentOption(
-        scheme=SCHEME, pay_to=receiver.address, price="$0.0001", network=NETWORK
-    )
+    option = PaymentOption(scheme=SCHEME, pay_to=receiver.address, price="$0.0001", network=NETWORK)
     app = FastAPI()
 
     @app.get("/free")
@@ -115,7 +113,9 @@ def main() -> None:
     listener = socket.create_server(("127.0.0.1", 0))
     sys.stdout.write(f"{listener.getsockname()[1]}\n")
     sys.stdout.flush()
-    config = uvicorn.Config(build(), loop="uvloop", http="httptools", log_level="warning", access_log=False)
+    config = uvicorn.Config(
+        build(), loop="uvloop", http="httptools", log_level="warning", access_log=False
+    )
     uvicorn.Server(config).run(sockets=[listener])
 
 
