@@ -1,0 +1,1 @@
+"""The wallet as one SQLite file that several processes of one payer share: `wallet.SqliteWallet`."""
