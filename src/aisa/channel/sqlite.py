@@ -11,7 +11,7 @@ import os
 import sqlite3
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
@@ -144,7 +144,7 @@ class SqliteChannelStore:
         batch, place = divmod(row[11], schema.PLACES)
         answer = self._answer(batch, start, size) if size else b""
         at_ms = self._one("SELECT at_ms FROM batch WHERE number=?", batch)[0]
-        return StoredCharge(Charge(*row[:8], answer), batch, place, at_ms, bool(voided))
+        return StoredCharge(_charge(row, answer), batch, place, at_ms, bool(voided))
 
     def batch(self, number: int) -> tuple[Charge, ...]:
         """The charges of one commit in their order, without their answers."""
@@ -154,7 +154,7 @@ class SqliteChannelStore:
             first,
             first + schema.PLACES,
         )
-        return tuple(Charge(*row[:8], b"") for row in rows)
+        return tuple(_charge(row) for row in rows)
 
     def prune(self, *, answers_before_ms: int, charges_before_ms: int, batches_max: int) -> bool:
         """Forget answers, redeemed charges and closed channels that are old enough."""
@@ -186,7 +186,7 @@ class SqliteChannelStore:
         return statistics.median(times) * 1000
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Cursor]:
+    def _transaction(self) -> Generator[sqlite3.Cursor]:
         with _guarded():
             cursor = self._writer.cursor()
             cursor.execute("BEGIN IMMEDIATE")
@@ -203,7 +203,7 @@ class SqliteChannelStore:
         found = self._maybe(sql, key)
         if found is None:
             return None
-        row = ChannelRow(*found[:16], ChannelState(found[16]), found[17])
+        row = _channel_row(found)
         sessions = self._all("SELECT * FROM session WHERE channel=?", row.number)
         lanes = self._all(
             "SELECT lane FROM lane WHERE channel=? AND lane>=?", row.number, row.lane_floor
@@ -235,7 +235,7 @@ class SqliteChannelStore:
 
 
 @contextmanager
-def _guarded() -> Iterator[None]:
+def _guarded() -> Generator[None]:
     try:
         yield
     except (sqlite3.Error, OSError) as error:
@@ -279,14 +279,14 @@ def _prepare(
             hint="use the newer version of aisa-node",
         )
     if version == 0:
-        script = f"BEGIN IMMEDIATE; {schema.TABLES} PRAGMA user_version={schema.VERSION}; "
-        values = {"payee": payee.hex(), "secret": random_bytes(32).hex()}
-        script += "".join(
-            f"INSERT INTO meta VALUES ('{name}', x'{value}'); " for name, value in values.items()
-        )
-        for name in ("batch_pruned", "channel_last", "probe"):
-            script += f"INSERT INTO meta VALUES ('{name}', 0); "
-        connection.executescript(script + "COMMIT;")
+        connection.execute("BEGIN IMMEDIATE")
+        for statement in filter(str.strip, schema.TABLES.split(";")):
+            connection.execute(statement)
+        meta = {"payee": payee, "secret": random_bytes(32)}
+        meta |= dict.fromkeys(("batch_pruned", "channel_last", "probe"), 0)
+        connection.executemany("INSERT INTO meta VALUES (?,?)", meta.items())
+        connection.execute(f"PRAGMA user_version={schema.VERSION}")
+        connection.execute("COMMIT")
     bound = connection.execute("SELECT value FROM meta WHERE name='payee'").fetchone()[0]
     if bytes(bound) != payee:
         raise ConfigInvalid(
@@ -321,15 +321,23 @@ def _forget_batch(cursor: sqlite3.Cursor, number: int) -> None:
     cursor.execute("DELETE FROM charge WHERE place >= ? AND place < ?", span)
     cursor.execute("DELETE FROM answers WHERE batch=?", (number,))
     cursor.execute("DELETE FROM batch WHERE number=?", (number,))
-    cursor.execute(
-        "UPDATE meta SET value=MAX(value, ?) WHERE name='batch_pruned'", (number,)
-    )
+    cursor.execute("UPDATE meta SET value=MAX(value, ?) WHERE name='batch_pruned'", (number,))
 
 
 def _forget_dead_channels(cursor: sqlite3.Cursor, before_ms: int) -> None:
     dead = cursor.execute(schema.SELECT_DEAD_CHANNELS, (before_ms, _DEAD_CHANNELS_MAX)).fetchall()
     for table, column in (("session", "channel"), ("lane", "channel"), ("channel", "number")):
         cursor.executemany(f"DELETE FROM {table} WHERE {column}=?", dead)  # noqa: S608 - fixed names
+
+
+def _charge(row: tuple[Any, ...], answer: bytes = b"") -> Charge:
+    return Charge._make((*row[:8], answer))
+
+
+def _channel_row(row: tuple[Any, ...]) -> ChannelRow:
+    columns: dict[str, Any] = dict(zip(ChannelRow.__dataclass_fields__, row, strict=True))
+    columns["state"] = ChannelState(columns["state"])
+    return ChannelRow(**columns)
 
 
 def _channel_tuple(row: ChannelRow) -> tuple[object, ...]:
