@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from aisa.protocol.strictjson import malformed
+from aisa.protocol.strictjson import check_json, malformed
 
 VALUE_CHARS_MAX: Final = 16 * 1024
 PARAMETERS_MAX: Final = 32
@@ -44,6 +44,7 @@ def split_challenges(value: str, what: str = "WWW-Authenticate") -> tuple[Scheme
     """
     if len(value) > VALUE_CHARS_MAX:
         raise malformed(what, f"is longer than {VALUE_CHARS_MAX} characters")
+    check_json(value, what)  # some servers decode a stray byte as half a character
     return tuple(_Reader(value, what).challenges())
 
 

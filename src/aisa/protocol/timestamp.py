@@ -6,6 +6,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from aisa.errors import MalformedMessage
 from aisa.protocol.strictjson import malformed
 
 CHARS_MAX: Final = 40
@@ -27,10 +28,11 @@ def parse_timestamp(text: str, what: str) -> int:
         raise malformed(what, "is not an RFC 3339 timestamp")
     whole = text.upper().replace(match[1] or "", "", 1).replace("Z", "+00:00")
     try:
-        moment = datetime.fromisoformat(whole)
-        return (moment - _EPOCH) // _SECOND
-    except (ValueError, OverflowError):
+        unix_s = (datetime.fromisoformat(whole) - _EPOCH) // _SECOND
+        format_timestamp(unix_s)  # an offset can reach beyond the years that there are
+    except (ValueError, OverflowError, MalformedMessage):
         raise malformed(what, "is not a real date and time") from None
+    return unix_s
 
 
 def format_timestamp(unix_s: int) -> str:
