@@ -20,7 +20,10 @@ def command(session: Session) -> Report:
     return Report(
         {"ok": not broken, "checks": [_as_json(one) for one in findings]},
         [
-            Table(["", "check", "found"], [[one.verdict.value, one.name, one.detail] for one in findings]),
+            Table(
+                ["", "check", "found"],
+                [[one.verdict.value, one.name, one.detail] for one in findings],
+            ),
             *[f"{one.name}: {one.hint}" for one in findings if one.hint],
             "something stands in the way" if broken else "nothing stands in the way",
         ],

@@ -115,7 +115,10 @@ def check_disk(home: Path) -> Finding:
     detail = f"a durable write takes {median_ms:.2f} ms"
     if median_ms > _FSYNC_SLOW_MS:
         return Finding(
-            "disk", Verdict.WARNING, detail, "move AISA_HOME to a local disk: calls wait for commits"
+            "disk",
+            Verdict.WARNING,
+            detail,
+            "move AISA_HOME to a local disk: calls wait for commits",
         )
     return Finding("disk", Verdict.OK, detail)
 
@@ -139,7 +142,9 @@ def check_node(home: Path) -> Iterator[Finding]:
 
     now_s = int(time.time())
     if now_s < _BUILT_AFTER_S:
-        yield Finding("clock", Verdict.PROBLEM, "the clock is not set", "set it, for example by NTP")
+        yield Finding(
+            "clock", Verdict.PROBLEM, "the clock is not set", "set it, for example by NTP"
+        )
     url = find_node_url(home)
     if url is None:
         yield Finding(

@@ -42,9 +42,14 @@ class Progress:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Take the line off a terminal, so that something else can be written there."""
         if self._drawn and self._terminal:
             self._stream.write("\r\x1b[K")
             self._stream.flush()
+            self._drawn = False
 
     def __call__(self, text: str) -> None:
         """Say what is going on now."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -39,10 +40,7 @@ class Mintable(msgspec.Struct, frozen=True):
 
 
 class DevnetFile(msgspec.Struct, frozen=True):
-    """A devnet that runs, or ran: the supervisor comes first among its processes.
-
-    `wallet_seed` is the hex seed of the agent's own wallet outside the node; it guards test money.
-    """
+    """A devnet that runs, or ran: the supervisor comes first among its processes."""
 
     format: str
     label: str
@@ -53,7 +51,6 @@ class DevnetFile(msgspec.Struct, frozen=True):
     solana_network: str
     tokens: tuple[Mintable, ...]
     processes: tuple[Running, ...]
-    wallet_seed: str = ""
 
     @property
     def is_running(self) -> bool:
@@ -92,16 +89,30 @@ def read_devnet_file(home: Path) -> DevnetFile | None:
 
 
 def write_devnet_file(home: Path, document: DevnetFile) -> None:
-    """Write it, whole or not at all, readable by its owner only."""
-    path = devnet_path(home)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(path.name + ".new")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(msgspec.json.format(msgspec.json.encode(document)) + b"\n")
-    draft.replace(path)
+    """Write it, whole or not at all."""
+    _write(devnet_path(home), msgspec.json.format(msgspec.json.encode(document)) + b"\n")
+
+
+def outside_seed(home: Path) -> bytes:
+    """The seed of this home's wallet outside the node, made once; it guards test money only."""
+    path = home / "devnet" / "outside.key"
+    try:
+        seed = bytes.fromhex(path.read_text())
+    except (FileNotFoundError, ValueError):
+        seed = secrets.token_bytes(32)
+        _write(path, seed.hex().encode())
+    return seed
 
 
 def remove_devnet_file(home: Path) -> None:
     """Forget the devnet; nobody shall look for a node that has stopped."""
     devnet_path(home).unlink(missing_ok=True)
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    draft = path.with_name(path.name + ".new")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+    draft.replace(path)

@@ -1,0 +1,209 @@
+"""`aisa wallet`: the agent's money at its node."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import click
+
+from aisa.cli.account import Account, agent_account
+from aisa.cli.amount_text import read_amount, show_units
+from aisa.cli.command import Noun, Session
+from aisa.cli.report import Report, Table
+from aisa.cli.withdrawal import withdraw_and_wait
+from aisa.client import TransferInfo
+from aisa.client.message import Direction
+from aisa.errors import InvalidRequest
+
+
+@click.group("wallet", cls=Noun)
+def command() -> None:
+    """The agent's money: balances, deposits, withdrawals, log."""
+
+
+@command.command("show")
+@click.pass_obj
+def show(session: Session) -> Report:
+    """Show what the agent has at its node, and what stands in its channels."""
+    with agent_account(session.home) as account:
+        found = account.client.account()
+        channels = account.open_channels()
+        rows = [
+            [
+                one.currency,
+                show_units(one.available, one.currency, account.info),
+                show_units(one.units, one.currency, account.info),
+                show_units(
+                    sum(c.deposit - c.redeemed for c in channels if c.currency == one.currency),
+                    one.currency,
+                    account.info,
+                ),
+            ]
+            for one in found.balances
+        ]
+        document = {
+            "node": account.client.origin,
+            "network": account.info.network,
+            "account": found.key.hex(),
+            "balances": [
+                {"currency": one.currency, "units": str(one.units), "available": str(one.available)}
+                for one in found.balances
+            ],
+            "in_channels": [
+                {
+                    "channel": c.channel.hex(),
+                    "currency": c.currency,
+                    "units": str(c.deposit - c.redeemed),
+                }
+                for c in channels
+            ],
+        }
+        empty = [] if rows else ["nothing yet: aisa wallet fund prints where to send money"]
+        table = (
+            [Table(["currency", "available>", "balance>", "in channels>"], rows)] if rows else []
+        )
+        return Report(
+            document,
+            [
+                f"account {found.key.hex()} at {account.client.origin}",
+                *account.labels,
+                *table,
+                *empty,
+            ],
+        )
+
+
+@command.command("fund")
+@click.option("--asset", metavar="SYMBOL", help="Token to deposit, by symbol or CAIP-19 name.")
+@click.option(
+    "--devnet", "gift", metavar="AMOUNT", help="On a devnet: mint so much test money and send it."
+)
+@click.option("--wait/--no-wait", default=True, help="Wait until something arrives (default).")
+@click.option(
+    "--timeout",
+    "timeout_s",
+    type=click.FloatRange(0),
+    default=600.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Stop waiting after so long.",
+)
+@click.pass_obj
+def fund(
+    session: Session, asset: str | None, gift: str | None, wait: bool, timeout_s: float
+) -> Report:
+    """Print the address that funds this wallet, wait, and say what arrived."""
+    from aisa.cli.deposit import arrivals, give_test_money, running_devnet
+
+    with agent_account(session.home) as account:
+        token = account.token(asset)
+        address = account.client.deposit_address(token.asset)
+        before = account.deposit_ids()
+        session.say(f"send {token.symbol} on {token.network} to\n\n  {address.address}\n")
+        sent = None
+        if gift is not None:
+            units = read_amount(gift, account.info).units
+            devnet = running_devnet(session)
+            sent = give_test_money(session.home, devnet, token.symbol, address.address, units)
+        came = arrivals(account, before, session, timeout_s) if wait else []
+        return Report(
+            {
+                "network": address.network,
+                "asset": address.asset,
+                "address": address.address,
+                "sent": sent,
+                "deposits": [
+                    {
+                        "id": one.id,
+                        "asset": one.asset,
+                        "currency": one.currency,
+                        "units": str(one.units),
+                        "state": one.state.value,
+                        "reference": one.reference,
+                    }
+                    for one in came
+                ],
+            },
+            [
+                f"{show_units(one.units, one.currency, account.info)} arrived ({one.state.value})"
+                f"{f': {one.reason}' if one.reason else ''}"
+                for one in came
+            ],
+        )
+
+
+@command.command("withdraw")
+@click.argument("amount")
+@click.option("--to", "destination", required=True, metavar="ADDRESS", help="Who receives it.")
+@click.option("--asset", metavar="SYMBOL", help="Token to send, by symbol or CAIP-19 name.")
+@click.option(
+    "--fee-max", metavar="AMOUNT", help="Refuse a higher network fee (default: the quote)."
+)
+@click.option("--id", "request_id", metavar="ID", help="Repeat an earlier withdrawal by its id.")
+@click.pass_obj
+def withdraw(
+    session: Session,
+    amount: str,
+    destination: str,
+    asset: str | None,
+    fee_max: str | None,
+    request_id: str | None,
+) -> Report:
+    """Send AMOUNT out to a network, and wait until it is settled there."""
+    with agent_account(session.home) as account:
+        return withdraw_and_wait(
+            session,
+            account,
+            amount,
+            destination=destination,
+            asset=asset,
+            fee_max=fee_max,
+            request_id=request_id,
+        )
+
+
+@command.command("log")
+@click.option("--currency", metavar="CODE", help="Which currency (default: the node's first).")
+@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
+@click.pass_obj
+def log(session: Session, currency: str | None, limit: int) -> Report:
+    """List what moved in this account, the newest first."""
+    with agent_account(session.home) as account:
+        code = currency or account.first_currency
+        if account.info.currency(code) is None:
+            raise InvalidRequest(f"the node keeps no {code[:20]!r}")
+        transfers = account.client.transfers(code, limit=limit).transfers
+        return Report(
+            {"currency": code, "transfers": [_transfer(one) for one in transfers]},
+            [_log_table(account, transfers)] if transfers else ["nothing moved yet"],
+        )
+
+
+def _transfer(one: TransferInfo) -> dict[str, object]:
+    return {
+        "seq": one.seq,
+        "id": one.id,
+        "kind": one.kind,
+        "code": one.code,
+        "currency": one.currency,
+        "units": str(one.units),
+        "direction": one.direction.value,
+        "counterparty": one.counterparty,
+        "reference": one.reference,
+        "at_ms": one.at_ms,
+    }
+
+
+def _log_table(account: Account, transfers: tuple[TransferInfo, ...]) -> Table:
+    rows = [
+        [
+            datetime.fromtimestamp(one.at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S"),
+            f"{one.code} {one.kind}" if one.kind != "transfer" else one.code,
+            ("+" if one.direction is Direction.IN else "-")
+            + show_units(one.units, one.currency, account.info),
+            one.counterparty,
+            one.reference,
+        ]
+        for one in transfers
+    ]
+    return Table(["time (UTC)", "what", "amount>", "with", "reference"], rows)
