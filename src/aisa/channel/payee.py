@@ -7,7 +7,7 @@ out as rows. Whoever drives it commits them before anything is answered.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
 from aisa.channel.payee_check import (
     HubExposure,
@@ -15,7 +15,7 @@ from aisa.channel.payee_check import (
     check_statement,
     check_voucher,
 )
-from aisa.channel.payee_lane import PayeeCall, PayeeLane
+from aisa.channel.payee_lane import LaneCall, PayeeLane
 from aisa.channel.payee_session import PayeeExchange, PayeeSession
 from aisa.channel.store import ChannelRow, ChannelState, StoredChannel, StoredLane
 from aisa.errors import (
@@ -50,6 +50,18 @@ class PayeeView:
     redeemed: int
 
 
+class PayeeCall(LaneCall):
+    """One admitted call of a channel."""
+
+    __slots__ = ("channel",)
+
+    def __init__(
+        self, channel: PayeeChannel, lane: PayeeLane, seq: int, digest: bytes, units: int
+    ) -> None:
+        super().__init__(lane, seq, digest, units)
+        self.channel = channel
+
+
 class PayeeChannel:
     """One channel in memory; `changed` says that its row differs from what is stored."""
 
@@ -74,6 +86,7 @@ class PayeeChannel:
         "reserved",
         "sessions",
         "state",
+        "voiding",
         "voucher_signature",
     )
 
@@ -96,6 +109,7 @@ class PayeeChannel:
         self.sessions: list[PayeeSession] = []
         self.lanes: dict[int, PayeeLane] = {}
         self._lane_numbers: set[int] = set()
+        self.voiding = 0
         self._voids_ms: list[int] = []
         self.is_stored = is_stored
         self.changed = not is_stored
@@ -147,7 +161,7 @@ class PayeeChannel:
         if running is not None:
             if running.digest != digest:
                 raise TickRefused("the tick was used for another request")
-            return running
+            return cast("PayeeCall", running)
         if not lane.is_free(seq):
             return None
         if self.state is not ChannelState.OPEN or lane.closed:
@@ -169,7 +183,7 @@ class PayeeChannel:
         hub = self.hub
         if hub.units + price > hub.cap:
             raise CapExceeded("the seller waits for a redemption at this node; try again soon")
-        call = PayeeCall(lane, seq, digest, price)
+        call = PayeeCall(self, lane, seq, digest, price)
         self.reserved += price
         hub.units += price
         self.in_flight += 1
@@ -199,22 +213,27 @@ class PayeeChannel:
         if call.lane.closed:
             self._drop_finished(call.lane)
 
-    def may_void(self, units: int, now_ms: int) -> bool:
-        """Whether a charge may be taken back: three an hour, and nothing that was redeemed."""
+    def start_void(self, units: int, now_ms: int) -> bool:
+        """Set a charge apart to take it back, if that is allowed: three an hour, none redeemed."""
         self._voids_ms = [at_ms for at_ms in self._voids_ms if now_ms - at_ms < _HOUR_MS]
-        return (
-            len(self._voids_ms) < VOIDS_PER_HOUR
-            and self.state is ChannelState.OPEN
-            and self.charged - units >= max(self.redeemed, self.redeeming)
-        )
-
-    def void(self, lane: PayeeLane, units: int, now_ms: int) -> None:
-        """Take a committed charge back."""
+        rest = self.charged - self.voiding - units
+        if (
+            len(self._voids_ms) >= VOIDS_PER_HOUR
+            or self.state is not ChannelState.OPEN
+            or rest < max(self.redeemed, self.redeeming)
+        ):
+            return False
         self._voids_ms.append(now_ms)
-        self.charged -= units
-        self.hub.units -= units
-        lane.units -= units
-        self.changed = True
+        self.voiding += units
+        return True
+
+    def finish_void(self, lane: PayeeLane, units: int, *, is_committed: bool) -> None:
+        """The charge is taken back, or stands after all."""
+        self.voiding -= units
+        if is_committed:
+            self.charged -= units
+            self.hub.units -= units
+            lane.units -= units
 
     def accept_voucher(self, voucher: Voucher) -> bool:
         """Raise the ceiling, and say whether it rose; one that is not higher is ignored unread.
@@ -292,10 +311,15 @@ class PayeeChannel:
         """The cumulative amount to redeem now; one that was sent before is repeated exactly."""
         if self.redeeming > self.redeemed:
             return self.redeeming
-        if self.charged != self.redeeming:
-            self.redeeming = self.charged
+        if self.charged - self.voiding != self.redeeming:
+            self.redeeming = self.charged - self.voiding
             self.changed = True
         return self.redeeming
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether memory may forget the channel: nothing runs, and the store knows everything."""
+        return self.in_flight == 0 and self.voiding == 0 and not self.changed
 
     @property
     def is_claim_final(self) -> bool:
@@ -303,6 +327,7 @@ class PayeeChannel:
         return (
             self.state is ChannelState.CLOSING
             and self.in_flight == 0
+            and self.voiding == 0
             and self.redeeming == self.charged
         )
 

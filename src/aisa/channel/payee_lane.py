@@ -16,8 +16,8 @@ WINDOW: Final = 1024
 _ALL: Final = (1 << WINDOW) - 1
 
 
-class PayeeCall:
-    """One admitted call and the units that are reserved for it.
+class LaneCall:
+    """One call in flight and the units that are reserved for it.
 
     `waiter` belongs to whoever runs the call: repeats of the same tick wait on it.
     """
@@ -62,7 +62,7 @@ class PayeeLane:
         self.units = 0
         self.closed = False
         self.is_held = False
-        self.calls: dict[int, PayeeCall] = {}
+        self.calls: dict[int, LaneCall] = {}
         self._floor = 0
         self._top = 0
         self._mask = 0
@@ -84,7 +84,7 @@ class PayeeLane:
             return seq > self._floor
         return behind < WINDOW and seq > self._floor and not self._mask >> behind & 1
 
-    def take(self, call: PayeeCall) -> None:
+    def take(self, call: LaneCall) -> None:
         """Mark the seq of a call as used while it is in flight."""
         seq = call.seq
         ahead = seq - self._top
