@@ -219,6 +219,14 @@ def test_warping_moves_slots_and_time(devnet: Devnet) -> None:
     assert times == [1_800_000_000, 1_800_000_059]
 
 
+def test_the_chain_goes_on_past_every_table_of_slots(devnet: Devnet) -> None:
+    for slots in (511, 1, 1, 5_000):
+        devnet.call("aisa_warp", {"slots": slots})
+        owner, to = funded(devnet), Keypair().pubkey()
+        send(devnet, payment(devnet, owner, to, 3))
+        assert units_of(devnet, to) == 3
+
+
 def test_signatures_of_an_address_are_paged_newest_first(devnet: Devnet, watch: Watch) -> None:
     owner, to = funded(devnet), Keypair().pubkey()
     sent = [send(devnet, payment(devnet, owner, to, 1 + n)) for n in range(5)]

@@ -75,8 +75,8 @@ class Blocks:
 
     def slot_hashes(self) -> list[tuple[int, Hash]]:
         """The newest 512 slots with their hashes, newest first."""
-        oldest = max(START_SLOT, self.slot - _SLOT_HASHES) - 1
-        return [(slot, self._hash(slot)) for slot in range(self.slot, oldest, -1)]
+        oldest = max(START_SLOT, self.slot - _SLOT_HASHES + 1)
+        return [(slot, self._hash(slot)) for slot in range(self.slot, oldest - 1, -1)]
 
     def _refill_ring(self) -> None:
         oldest = self.slot - RING_SLOTS
