@@ -12,8 +12,8 @@ from aisa.ledger.row import BalanceTuple, HoldTuple, Row
 class Archive(Protocol):
     """A snapshot of every stored row; nothing that is written meanwhile shows up in it."""
 
-    def damage(self) -> str | None:
-        """Return what the engine itself finds wrong with its file (pages, unique indexes)."""
+    def damage(self) -> tuple[str, str] | None:
+        """Return where and what the engine itself finds wrong (pages, unique indexes, schema)."""
         ...
 
     def last(self) -> int:

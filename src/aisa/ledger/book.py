@@ -132,7 +132,7 @@ class _Fold:
         # Of the command at hand:
         self.linked = 0
         self.debited: dict[int, tuple[Position, int]] = {}
-        self.saved: list[tuple[Position, int, int, int, int]] = []
+        self.shifts: list[tuple[Position, Position, int, int]] = []
         self.saved_holds: list[tuple[int, HoldTuple | None]] = []
         self.saved_versions: list[tuple[tuple[str, str], int]] = []
 
@@ -305,7 +305,10 @@ class _Fold:
             return Reason.EXPIRY_PASSED
         if not _has_room(debit, credit, operation.units):
             return Reason.SUM_OVERFLOW
-        self._shift(debit, credit, operation.units, kind)
+        if kind == _TRANSFER:
+            self._shift(debit, credit, operation.units, 0)
+        else:
+            self._shift(debit, credit, 0, operation.units)
         self.debited.setdefault(debit.row.seq, (debit, index))
         self.seq = seq = self.seq + 1
         row = (
@@ -328,15 +331,14 @@ class _Fold:
             self._set_hold((seq, _OPEN, 0, None, expires))
         return None
 
-    def _shift(self, debit: Position, credit: Position, units: int, kind: int) -> None:
-        self._save(debit)
-        self._save(credit)
-        if kind == _TRANSFER:
-            debit.debits_posted += units
-            credit.credits_posted += units
-        else:
-            debit.debits_pending += units
-            credit.credits_pending += units
+    def _shift(self, debit: Position, credit: Position, posted: int, pending: int) -> None:
+        debit.debits_posted += posted
+        credit.credits_posted += posted
+        debit.debits_pending += pending
+        credit.credits_pending += pending
+        self.shifts.append((debit, credit, posted, pending))
+        self.touched[debit.row.seq] = debit
+        self.touched[credit.row.seq] = credit
 
     def _finish(
         self, kind: EntryKind, own_id: str, hold_id: str, units: int | None
@@ -361,12 +363,7 @@ class _Fold:
 
     def _resolve(self, kind: EntryKind, own_id: str, hold: TransferRow, posted: int) -> None:
         debit, credit = self.book.position_at(hold.debit), self.book.position_at(hold.credit)
-        self._save(debit)
-        self._save(credit)
-        debit.debits_pending -= hold.units
-        credit.credits_pending -= hold.units
-        debit.debits_posted += posted
-        credit.credits_posted += posted
+        self._shift(debit, credit, posted, -hold.units)
         self.seq = seq = self.seq + 1
         row = TransferRow(
             seq,
@@ -406,13 +403,11 @@ class _Fold:
     def _begin(self, command: Command) -> None:
         self.linked = 1 if len(command) > 1 else 0
         self.debited.clear()
-        self.saved.clear()
-        self.saved_holds.clear()
-        self.saved_versions.clear()
-
-    def _save(self, position: Position) -> None:
-        self.saved.append((position, *position.sums))
-        self.touched[position.row.seq] = position
+        self.shifts.clear()
+        if self.saved_holds:
+            self.saved_holds.clear()
+        if self.saved_versions:
+            self.saved_versions.clear()
 
     def _set_hold(self, standing: HoldTuple) -> None:
         self.saved_holds.append((standing[0], self.holds.get(standing[0])))
@@ -420,8 +415,11 @@ class _Fold:
 
     def _undo(self, marks: tuple[int, int, int, int]) -> None:
         self.seq, accounts, transfers, records = marks
-        for position, *sums in reversed(self.saved):
-            position.sums = (sums[0], sums[1], sums[2], sums[3])
+        for debit, credit, posted, pending in self.shifts:
+            debit.debits_posted -= posted
+            credit.credits_posted -= posted
+            debit.debits_pending -= pending
+            credit.credits_pending -= pending
         for seq, standing in reversed(self.saved_holds):
             if standing is None:
                 del self.holds[seq]

@@ -13,6 +13,7 @@ from aisa.ledger.transfer import EXPIRY_PREFIX, Hold, PostHold, Transfer, VoidHo
 
 UNITS_MAX = 2**63 - 1
 ID_CHARS_MAX = 128
+CODE_CHARS_MAX = 64
 NAME_CHARS_MAX = 200
 REFERENCE_CHARS_MAX = 512
 BODY_BYTES_MAX = 256 * 1024
@@ -58,7 +59,9 @@ def is_name(text: object, chars_max: int) -> bool:
 
 
 def _is_reference(text: object) -> bool:
-    return type(text) is str and len(text) <= REFERENCE_CHARS_MAX and text.isprintable()
+    return text == "" or (
+        type(text) is str and len(text) <= REFERENCE_CHARS_MAX and text.isprintable()
+    )
 
 
 def _is_id(text: object) -> bool:
@@ -70,23 +73,35 @@ def _is_count(number: object) -> bool:
 
 
 def _open(operation: OpenAccount) -> Reason | None:
-    names = is_name(operation.account, NAME_CHARS_MAX) and is_name(operation.currency, 64)
+    names = is_name(operation.account, NAME_CHARS_MAX) and is_name(
+        operation.currency, CODE_CHARS_MAX
+    )
     return None if names and type(operation.floor) is Floor else Reason.MALFORMED
 
 
 def _move(operation: Transfer | Hold) -> Reason | None:
+    own_id, debit, credit = operation.id, operation.debit, operation.credit
+    currency, code = operation.currency, operation.code
+    # One look at all characters together: this rule is a tenth of the cost of a batch.
+    try:
+        text = "".join((own_id, debit, credit, currency, code))
+    except TypeError:
+        return Reason.MALFORMED
     if not (
-        _is_id(operation.id)
-        and is_name(operation.debit, NAME_CHARS_MAX)
-        and is_name(operation.credit, NAME_CHARS_MAX)
-        and is_name(operation.currency, 64)
-        and is_name(operation.code, 64)
+        text.isascii()
+        and text.isprintable()
+        and 0 < len(own_id) <= ID_CHARS_MAX
+        and 0 < len(debit) <= NAME_CHARS_MAX
+        and 0 < len(credit) <= NAME_CHARS_MAX
+        and 0 < len(currency) <= CODE_CHARS_MAX
+        and 0 < len(code) <= CODE_CHARS_MAX
+        and not own_id.startswith(EXPIRY_PREFIX)
         and _is_reference(operation.reference)
     ):
         return Reason.MALFORMED
     if not _is_count(operation.units):
         return Reason.UNITS_OUT_OF_RANGE
-    return Reason.SAME_ACCOUNT if operation.debit == operation.credit else None
+    return Reason.SAME_ACCOUNT if debit == credit else None
 
 
 def _hold(operation: Hold) -> Reason | None:
@@ -111,7 +126,7 @@ def _void(operation: VoidHold) -> Reason | None:
 def _put(operation: PutRecord) -> Reason | None:
     version = operation.expected_version
     fits = (
-        is_name(operation.kind, 64)
+        is_name(operation.kind, CODE_CHARS_MAX)
         and is_name(operation.id, NAME_CHARS_MAX)
         and type(version) is int
         and 0 <= version < UNITS_MAX

@@ -43,14 +43,14 @@ class SqliteArchive:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
 
-    def damage(self) -> str | None:
-        """Return what SQLite finds wrong with pages, indexes and the migrations."""
+    def damage(self) -> tuple[str, str] | None:
+        """Return where and what SQLite finds wrong with pages, indexes and migrations."""
         found = self._connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
         if found != "ok":
-            return str(found)
+            return "file", str(found)
         known = [(migration.version, migration.name) for migration in MIGRATIONS]
         applied = self._connection.execute("SELECT version, name FROM migration ORDER BY version")
-        return None if applied.fetchall() == known else "the list of migrations was changed"
+        return None if applied.fetchall() == known else ("migration", "the list was changed")
 
     def last(self) -> int:
         """Return the last row of the last batch; 0 for an empty ledger."""

@@ -22,14 +22,21 @@ class SqliteWriter:
     restarts: what had expired stays expired.
     """
 
-    def __init__(self, connection: sqlite3.Connection, clock: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        clock: Callable[[], int],
+        *,
+        accounts_max: int = 100_000,
+    ) -> None:
         self._connection = connection
         self._clock = clock
         last = connection.execute(
             "SELECT number, last, at_ms, hash FROM batch ORDER BY number DESC LIMIT 1"
         ).fetchone()
         self._number, last_seq, self._at_ms, self._hash = last or (0, 0, 0, chain.GENESIS)
-        self._book = Book(SqliteState(connection), last_seq=last_seq)
+        state = SqliteState(connection)
+        self._book = Book(state, last_seq=last_seq, accounts_max=accounts_max)
 
     def commit(self, commands: Sequence[Command]) -> Sequence[Outcome]:
         """Decide the commands and return their outcomes once everything is on disk.

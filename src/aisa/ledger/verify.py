@@ -66,7 +66,7 @@ class _Refold:
         try:
             damage = self.archive.damage()
             if damage is not None:
-                raise _Bad("file", "", damage)
+                raise _Bad(damage[0], "", damage[1])
             for link in self.archive.links():
                 self._batch(link)
                 if progress is not None:
