@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -115,3 +117,10 @@ def test_long_documents_are_refused() -> None:
 def test_an_extension_cannot_hide_a_member() -> None:
     told = json.loads(Problem("a", "b", 400, "c", "", {"status": 200, "x": 1}).encode())
     assert told == {"type": "a", "title": "b", "status": 400, "detail": "c", "x": 1}
+
+
+def test_the_page_lists_every_type_of_a_402() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "reference" / "problems.md").read_text()
+    rows = re.findall(r"^\| (`.*`) \| `([a-z-]+)` \|$", page, flags=re.MULTILINE)
+    listed = {slug: MPP + kind for slugs, kind in rows for slug in re.findall("`([^`]+)`", slugs)}
+    assert listed == MPP_TYPES
