@@ -14,7 +14,7 @@ from typing import Any
 from aisa import errors
 from aisa.identity.exchange import ExchangeKey
 from aisa.identity.signer import SigningKey
-from aisa.protocol import aip, httpsig, mpp
+from aisa.protocol import aip, base64url, httpsig, mpp
 from aisa.protocol.aip import notice
 from aisa.protocol.problem import problem_of
 
@@ -350,7 +350,7 @@ def _httpsig() -> dict[str, Any]:
         ("POST", "https://node.example/v1/channels", b'{"amount":"100"}'),
         ("GET", "http://127.0.0.1:8402/v1/balances?currency=aiUSD", b""),
     ):
-        params = httpsig.SignatureParams(ACCOUNT.public_key.hex(), ISSUED, "nonce-0001")
+        params = httpsig.SignatureParams(base64url.encode(ACCOUNT.public_key), ISSUED, "nonce-0001")
         digest = httpsig.content_digest(body)
         base = httpsig.signing_base(method, uri, digest, params)
         cases.append(

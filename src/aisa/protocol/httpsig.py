@@ -32,7 +32,7 @@ ALGORITHM: Final = "ed25519"
 TAG: Final = "aisa"
 LABEL: Final = "aisa"
 WINDOW_S: Final = 300
-"""How far `created` may lie from the receiver's clock; a nonce is kept this long at least."""
+"""How far `created` may lie from the receiver's clock; a nonce is kept until `created` and this."""
 
 SIGNATURE_SIZE: Final = 64
 URI_CHARS_MAX: Final = 8 * 1024
