@@ -24,7 +24,7 @@ API_VERSION = "4.0.0"
 
 def with_context(chain: Chain, value: object, level: str = "processed") -> dict[str, object]:
     """An answer with the slot that it speaks of."""
-    slot = chain.blocks.slot - chain.distance_slots(level)
+    slot = chain.slot_at(level)
     return {"context": {"slot": slot, "apiVersion": API_VERSION}, "value": value}
 
 

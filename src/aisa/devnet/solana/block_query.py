@@ -26,7 +26,7 @@ _FEE_ROWS = 150
 
 def slot_at(chain: Chain, options: Options) -> int:
     """The newest slot of the commitment asked for; refuses one that `minContextSlot` forbids."""
-    slot = chain.blocks.slot - chain.distance_slots(options.commitment())
+    slot = chain.slot_at(options.commitment())
     wanted = options.whole("minContextSlot")
     if wanted is not None and slot < wanted:
         message = "Minimum context slot has not been reached"
@@ -119,7 +119,7 @@ def get_first_available_block(chain: Chain, params: Params) -> object:
 def get_latest_blockhash(chain: Chain, params: Params) -> object:
     """`getLatestBlockhash`."""
     options = params.options(0)
-    slot = max(slot_at(chain, options), START_SLOT)
+    slot = slot_at(chain, options)
     if chain.disturbance.take("stale_blockhash"):
         slot -= RING_SLOTS + 1
     value = {

@@ -23,7 +23,7 @@ from solders.token.state import Mint
 from solders.transaction import VersionedTransaction
 
 from aisa.devnet.solana.balance import TOKEN_ACCOUNT_BYTES, Balances
-from aisa.devnet.solana.blocks import Blocks, Clock, Era
+from aisa.devnet.solana.blocks import START_SLOT, Blocks, Clock, Era
 from aisa.devnet.solana.disturbance import Disturbance
 from aisa.devnet.solana.genesis import FAUCET_LAMPORTS, Genesis
 from aisa.devnet.solana.history import HISTORY_MAX, History, Landed
@@ -154,6 +154,10 @@ class Chain:
         return {"finalized": genesis.finalize_slots, "confirmed": genesis.confirm_slots}.get(
             level, 0
         )
+
+    def slot_at(self, level: str) -> int:
+        """The newest slot that has reached a commitment level."""
+        return max(START_SLOT, self.blocks.slot - self.distance_slots(level))
 
     def _record(
         self, tx: VersionedTransaction, raw: bytes, keys: list[Pubkey], run: Run, before: Balances

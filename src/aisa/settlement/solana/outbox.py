@@ -73,7 +73,7 @@ class Outbox:
     ) -> Entry:
         price = await self.priority_price()
         await self._check_fee_money(self.cost_lamports(len(portions), price, target))
-        slot = await self._rpc.call(int, "getSlot", {"commitment": "finalized"})
+        slot = await self._rpc.call(int, "getSlot", {"commitment": "confirmed"})
         draft = Draft(
             payer=self._keys.treasury,
             sources=portions,

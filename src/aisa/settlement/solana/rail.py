@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Mapping, Sequence
 
+import httpx2
 from solders.pubkey import Pubkey
 
 from aisa import faults
@@ -60,7 +61,7 @@ class SolanaRail:
         ConfigInvalid: a token is not of this network, or there is no RPC URL.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all by name; each is something that only the node knows
         self,
         *,
         network: str,
@@ -71,6 +72,7 @@ class SolanaRail:
         addresses: DepositAddresses,
         clock: Clock,
         settings: SolanaSettings | None = None,
+        transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
         for token in tokens:
             if token.network != network or not token.asset.startswith(f"{network}/token:"):
@@ -81,7 +83,7 @@ class SolanaRail:
         self._clock = clock
         self._settings = settings or SolanaSettings()
         self._keys = RailKeys(seed, network)
-        self._rpc = SolanaRpc(rpc_urls)
+        self._rpc = SolanaRpc(rpc_urls, transport=transport)
         self._book = AddressBook(self._keys, addresses)
         self._purse = Purse(self._rpc, self._book)
         self._tracker = Tracker(self._rpc, self._settings)

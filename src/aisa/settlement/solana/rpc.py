@@ -36,13 +36,24 @@ class SolanaRpc:
     Questions go to the first node that answers; `call_every` asks all of them.
     """
 
-    def __init__(self, urls: Sequence[str], *, timeout_s: float = 10.0) -> None:
+    def __init__(
+        self,
+        urls: Sequence[str],
+        *,
+        timeout_s: float = 10.0,
+        transport: httpx2.AsyncBaseTransport | None = None,
+    ) -> None:
         if not urls:
             raise ConfigInvalid("a Solana rail needs the URL of an RPC node")
         self._urls = tuple(urls)
         self._clients = [
             # A proxy of this machine must not stand before a devnet on its loopback.
-            httpx2.AsyncClient(base_url=url, timeout=timeout_s, trust_env=not _is_loopback(url))
+            httpx2.AsyncClient(
+                base_url=url,
+                timeout=timeout_s,
+                trust_env=not _is_loopback(url),
+                transport=transport,
+            )
             for url in urls
         ]
 
