@@ -1,0 +1,1 @@
+"""Our side of a comparison: seller, agent and hub as processes of their own."""
