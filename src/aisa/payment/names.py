@@ -67,7 +67,8 @@ def dust_currency(token: Token) -> str:
 def scoped_id(purpose: str, key: bytes, request_id: str) -> str:
     """Return the ledger's id for a caller's own id, so that no other caller can meet it."""
     digest = hashlib.sha256(frame("AISA-TRANSFER/1", purpose, key, request_id)).hexdigest()
-    return f"{purpose}_{digest}"
+    # Rails take ids of at most 64 characters; 160 bits of a hash are enough never to meet another.
+    return f"{purpose}_{digest[:40]}"
 
 
 def redemption_id(channel: bytes, cumulative: int) -> str:

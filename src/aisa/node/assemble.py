@@ -1,0 +1,159 @@
+"""The one place that names the ledger's engine and the rails, and introduces the rooms."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TypeAlias
+
+from aisa.errors import RailUnavailable
+from aisa.identity import SigningKey, derive_seed
+from aisa.ledger import Store
+from aisa.ledger.sqlite import SqliteStore
+from aisa.node.auth import Authenticator, NonceTable
+from aisa.node.config import NodeConfig, RailConfig
+from aisa.node.services import Services, is_withdrawing
+from aisa.node.workers.reconciliation import ReconcilerWorker
+from aisa.payment.channels import Channels
+from aisa.payment.closing import ClosingClock
+from aisa.payment.deposits import Deposits
+from aisa.payment.journal import RecordAddresses, RecordJournal
+from aisa.payment.ports import AllowAll, FirstRail
+from aisa.payment.reconciler import Reconciler
+from aisa.payment.redemptions import Redemptions
+from aisa.payment.solvency import Solvency
+from aisa.payment.terms import TermsTable
+from aisa.payment.withdrawals import Withdrawals
+from aisa.settlement.memory import MemoryNetwork, MemoryRail
+from aisa.settlement.rail import Rail
+from aisa.settlement.solana import SolanaRail, SolanaSettings
+from aisa.settlement.solana.keys import RailKeys
+
+Clock: TypeAlias = Callable[[], int]
+RailMaker: TypeAlias = Callable[[RailConfig, Store, bytes, Clock], Rail]
+
+MEMORY_LABEL = "memory network"
+_log = logging.getLogger("aisa.node")
+
+
+def wall_clock_ms() -> int:
+    """Unix time in milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+def uptime_ms() -> int:
+    """Milliseconds of a clock that nobody sets."""
+    return time.monotonic_ns() // 1_000_000
+
+
+def make_rail(config: RailConfig, store: Store, seed: bytes, clock: Clock) -> Rail:
+    """Return the rail of a configuration; `seed` is the one that its keys derive from."""
+    journal = RecordJournal(store)
+    addresses = RecordAddresses(store, config.network)
+    tokens = tuple(peg.token for peg in config.pegs)
+    if config.kind == "memory":
+        network = MemoryNetwork(clock, name=config.network)
+        return MemoryRail(network, tokens, journal=journal, addresses=addresses)
+    return SolanaRail(
+        network=config.network,
+        tokens=tokens,
+        rpc_urls=config.rpc_urls,
+        seed=seed,
+        journal=journal,
+        addresses=addresses,
+        clock=clock,
+        settings=SolanaSettings(finality=config.finality),
+    )
+
+
+def treasuries(config: NodeConfig, seed: bytes) -> tuple[tuple[str, str], ...]:
+    """Return network and address of each treasury that pays chain fees; it must hold some SOL."""
+    return tuple(
+        (rail.network, str(RailKeys(_rail_seed(seed, rail), rail.network).treasury.pubkey()))
+        for rail in config.rails
+        if rail.kind == "solana"
+    )
+
+
+def _rail_seed(seed: bytes, rail: RailConfig) -> bytes:
+    return derive_seed(seed, "rail", rail.network)
+
+
+@asynccontextmanager
+async def assembled(
+    config: NodeConfig,
+    seed: bytes,
+    *,
+    clock: Clock = wall_clock_ms,
+    monotonic_ms: Clock = uptime_ms,
+    rail_maker: RailMaker = make_rail,
+) -> AsyncGenerator[Services]:
+    """Open ledger and rails and yield the services; everything is closed in reverse at the end.
+
+    Raises:
+        FileOwned: another node uses the ledger.
+        ConfigInvalid: a rail cannot be made of its settings.
+    """
+    config.state.mkdir(parents=True, exist_ok=True)
+    async with AsyncExitStack() as stack:
+        store = await SqliteStore.open(config.ledger_path, clock=clock)
+        stack.push_async_callback(store.close)
+        rails: list[Rail] = []
+        for rail_config in config.rails:
+            rail = rail_maker(rail_config, store, _rail_seed(seed, rail_config), clock)
+            stack.push_async_callback(rail.close)
+            rails.append(rail)
+        services = _introduce(config, SigningKey(seed), store, rails, clock, monotonic_ms)
+        stack.push_async_callback(services.reconciler.close)
+        await services.closing.load()
+        await services.reconciler.load()
+        await _check_networks(rails)
+        yield services
+
+
+async def _check_networks(rails: Sequence[Rail]) -> None:
+    """Refuse a server of another network; one that is silent may come back."""
+    for rail in rails:
+        if isinstance(rail, SolanaRail):
+            try:
+                await rail.check_network()
+            except RailUnavailable as error:
+                _log.warning("%s: %s", rail.network, error.detail)
+
+
+def _introduce(
+    config: NodeConfig,
+    signer: SigningKey,
+    store: Store,
+    rails: Sequence[Rail],
+    clock: Clock,
+    monotonic_ms: Clock,
+) -> Services:
+    terms, pegs, guard = TermsTable(config.currencies), config.pegs, AllowAll()
+    solvency = Solvency(store, terms, rails, clock=clock)
+
+    def is_halted() -> bool:
+        return not is_withdrawing(solvency)
+
+    closing = ClosingClock(store, monotonic_ms=monotonic_ms, closing_ms=config.closing_s * 1000)
+    reconciler = Reconciler(store, terms, pegs, rails, is_halted=is_halted)
+    memory = any(rail.kind == "memory" for rail in config.rails)
+    return Services(
+        config=config,
+        signer=signer,
+        clock=clock,
+        store=store,
+        terms=terms,
+        rails=tuple(rails),
+        channels=Channels(store, signer, terms, guard, closing, clock=clock),
+        redemptions=Redemptions(store),
+        closing=closing,
+        deposits=Deposits(store, terms, pegs),
+        withdrawals=Withdrawals(store, terms, pegs, rails, guard, FirstRail(), is_halted=is_halted),
+        reconciler=ReconcilerWorker(reconciler, pause_s=config.reconcile_ms / 1000),
+        solvency=solvency,
+        authenticator=Authenticator(NonceTable(config.nonces_max), clock=clock),
+        labels=(*config.labels, *([MEMORY_LABEL] if memory else [])),
+    )

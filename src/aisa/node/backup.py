@@ -1,0 +1,108 @@
+"""Backup and restore: ledger, key and configuration in one folder, verified on both ways.
+
+The passphrase is never part of a backup: whoever finds one must not be able to open its key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from aisa.errors import LedgerCorrupt, NotFound, StateConflict
+from aisa.ledger.sqlite_backup import backup_file, digest_file, restore, verify_file
+from aisa.node.config import load_config
+from aisa.node.initialise import CONFIG_NAME, KEY_NAME, write_new
+
+LEDGER_NAME: Final = "ledger.sqlite"
+MANIFEST_NAME: Final = "manifest.json"
+_FORMAT: Final = "aisa-node-backup/1"
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a backup holds; `digest` is the ledger's, the others are SHA-256 of their files."""
+
+    format: str
+    digest: str
+    head: str
+    rows: int
+    key_sha256: str
+    config_sha256: str
+
+
+def backup_node(config_path: Path, target: Path) -> Manifest:
+    """Write a backup to the new folder `target`, while the node runs or not.
+
+    Raises:
+        StateConflict: there is something at `target`.
+        LedgerCorrupt: the copy does not verify; the facts name the first bad row.
+    """
+    config = load_config(config_path, {})
+    key, settings = config.key_path.read_bytes(), config_path.read_bytes()
+    try:
+        target.mkdir(parents=True)
+    except FileExistsError:
+        raise StateConflict(f"there is something at {target} already") from None
+    target.chmod(0o700)
+    copy = target / LEDGER_NAME
+    backup_file(config.ledger_path, copy)
+    report = verify_file(copy)
+    if report.bad is not None:
+        raise LedgerCorrupt(f"the ledger does not verify: {report.bad}", row=str(report.bad))
+    manifest = Manifest(
+        _FORMAT, digest_file(copy), report.head, report.rows, _sha256(key), _sha256(settings)
+    )
+    write_new(target / KEY_NAME, key)
+    write_new(target / CONFIG_NAME, settings)
+    # The manifest comes last: a folder without one is a backup that was cut short.
+    write_new(target / MANIFEST_NAME, msgspec.json.format(msgspec.json.encode(manifest)) + b"\n")
+    return manifest
+
+
+def restore_node(source: Path, folder: Path) -> Manifest:
+    """Copy a backup into `folder`, where there must be no node, and verify all of it.
+
+    Raises:
+        NotFound: `source` is not a whole backup.
+        StateConflict: there is a node in `folder`; nothing is overwritten.
+        LedgerCorrupt: the backup is not what its manifest says.
+    """
+    manifest = read_manifest(source)
+    key, settings = (source / KEY_NAME).read_bytes(), (source / CONFIG_NAME).read_bytes()
+    if (_sha256(key), _sha256(settings)) != (manifest.key_sha256, manifest.config_sha256):
+        raise LedgerCorrupt(f"the key or configuration in {source} was changed")
+    for name in (CONFIG_NAME, KEY_NAME, LEDGER_NAME):
+        if (folder / name).exists():
+            raise StateConflict(f"{folder / name} exists", hint="restore into an empty folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    restore(source / LEDGER_NAME, folder / LEDGER_NAME)
+    digest = digest_file(folder / LEDGER_NAME)
+    if digest != manifest.digest:
+        (folder / LEDGER_NAME).unlink()
+        raise LedgerCorrupt(f"the ledger in {source} was changed", digest=digest)
+    write_new(folder / KEY_NAME, key)
+    write_new(folder / CONFIG_NAME, settings)
+    return manifest
+
+
+def read_manifest(source: Path) -> Manifest:
+    """Return what a backup says of itself.
+
+    Raises:
+        NotFound: there is no whole backup at `source`.
+    """
+    try:
+        manifest = msgspec.json.decode((source / MANIFEST_NAME).read_bytes(), type=Manifest)
+    except (FileNotFoundError, NotADirectoryError, msgspec.MsgspecError):
+        raise NotFound(f"there is no whole backup at {source}") from None
+    if manifest.format != _FORMAT:
+        raise NotFound(f"{source} has the unknown format {manifest.format[:40]!r}")
+    return manifest
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
