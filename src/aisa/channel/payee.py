@@ -7,7 +7,7 @@ out as rows. Whoever drives it commits them before anything is answered.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import Final, NamedTuple, cast
 
 from aisa.channel.payee_check import (
     HubExposure,
@@ -62,6 +62,15 @@ class PayeeCall(LaneCall):
         self.channel = channel
 
 
+class Repeat(NamedTuple):
+    """The seq of a tick was used: by the call that is `running`, or before it came."""
+
+    running: PayeeCall | None
+
+
+_USED: Final = Repeat(None)
+
+
 class PayeeChannel:
     """One channel in memory; `changed` says that its row differs from what is stored."""
 
@@ -81,6 +90,7 @@ class PayeeChannel:
         "lanes",
         "number",
         "payer",
+        "pins",
         "redeemed",
         "redeeming",
         "reserved",
@@ -106,6 +116,7 @@ class PayeeChannel:
         self.state = row.state
         self.reserved = 0
         self.in_flight = 0
+        self.pins = 0
         self.sessions: list[PayeeSession] = []
         self.lanes: dict[int, PayeeLane] = {}
         self._lane_numbers: set[int] = set()
@@ -139,11 +150,10 @@ class PayeeChannel:
 
     def admit(
         self, lane: PayeeLane, tick: Tick, digest: bytes, price: int, now_s: int
-    ) -> PayeeCall | None:
-        """Reserve the price of a call, or return the call in flight that the tick repeats.
+    ) -> PayeeCall | Repeat:
+        """Reserve the price of a call, or say that the tick's seq was used: what is stored decides.
 
-        None means that the seq was used before: the stored charge decides. `price` is what is
-        reserved: the price, or the most that a computed one may come to.
+        `price` is what is reserved: the price, or the most that a computed one may come to.
 
         Raises:
             TickRefused: the MAC is wrong, or the seq is in flight for another request.
@@ -161,9 +171,9 @@ class PayeeChannel:
         if running is not None:
             if running.digest != digest:
                 raise TickRefused("the tick was used for another request")
-            return cast("PayeeCall", running)
+            return Repeat(cast("PayeeCall", running))
         if not lane.is_free(seq):
-            return None
+            return _USED
         if self.state is not ChannelState.OPEN or lane.closed:
             self._refuse_closed(lane)
         if now_s >= lane.expiry:
@@ -318,8 +328,11 @@ class PayeeChannel:
 
     @property
     def is_idle(self) -> bool:
-        """Whether memory may forget the channel: nothing runs, and the store knows everything."""
-        return self.in_flight == 0 and self.voiding == 0 and not self.changed
+        """Whether memory may forget the channel: nothing runs, and the store knows everything.
+
+        Whoever keeps the channel over a wait counts itself in `pins`.
+        """
+        return not (self.in_flight or self.pins or self.voiding or self.changed)
 
     @property
     def is_claim_final(self) -> bool:

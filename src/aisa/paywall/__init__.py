@@ -1,1 +1,28 @@
-"""The seller's side: ask for payment, check it, charge what was served."""
+"""The seller's side: ask for payment, check it, charge what was served.
+
+`aisa.paywall.server` runs an application under uvicorn with a bounded head; it is imported by name,
+because only it needs uvicorn.
+"""
+
+from aisa.paywall.middleware import PaywallMiddleware
+from aisa.paywall.paid import Paid, PaidCall, charge, paid
+from aisa.paywall.price import FreeQuota, Price, RequestFacts
+from aisa.paywall.redeemer import HubClient, Redeemer, Sweep
+from aisa.paywall.seller import Paywall, PaywallOptions, TrustedHub
+
+__all__ = [
+    "FreeQuota",
+    "HubClient",
+    "Paid",
+    "PaidCall",
+    "Paywall",
+    "PaywallMiddleware",
+    "PaywallOptions",
+    "Price",
+    "Redeemer",
+    "RequestFacts",
+    "Sweep",
+    "TrustedHub",
+    "charge",
+    "paid",
+]

@@ -52,7 +52,16 @@ class _Void(NamedTuple):
 class _Batch:
     """What is being collected for one commit."""
 
-    __slots__ = ("answer_bytes", "channels", "deadline", "entries", "future", "lanes", "voids")
+    __slots__ = (
+        "answer_bytes",
+        "channels",
+        "deadline",
+        "entries",
+        "future",
+        "lanes",
+        "pinned",
+        "voids",
+    )
 
     def __init__(self, deadline: float) -> None:
         self.future = _Committed()
@@ -61,6 +70,7 @@ class _Batch:
         self.channels: dict[PayeeChannel, None] = {}
         self.lanes: dict[PayeeLane, PayeeChannel] = {}
         self.voids: list[_Void] = []
+        self.pinned: list[PayeeChannel] = []
         self.answer_bytes = 0
 
     @property
@@ -131,7 +141,10 @@ class Gatherer:
     ) -> asyncio.Future[StoreUnavailable | None]:
         """Put a changed channel into the next commit, without waiting for it."""
         batch = self._collecting()
-        batch.channels[channel] = None
+        if channel not in batch.channels:
+            batch.channels[channel] = None
+            batch.pinned.append(channel)
+            channel.pins += 1
         if lane is not None:
             batch.lanes[lane] = channel
         return batch.future
@@ -265,4 +278,6 @@ class Gatherer:
             for session in prepared.sessions:
                 session.is_stored = True
             self._on_commit(batch.channels)
+        for channel in batch.pinned:
+            channel.pins -= 1
         batch.future.set_result(failed)

@@ -62,12 +62,6 @@ class DailyQuota:
         self._used[key] = used + 1
         return True
 
-    def give_back(self, price_id: int, name: str | bytes) -> None:
-        """A free call was not served after all."""
-        used = self._used.get((price_id, name), 0)
-        if used:
-            self._used[price_id, name] = used - 1
-
 
 @lru_cache(maxsize=1024)
 def peer_name(host: str) -> str:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
+from contextlib import contextmanager
 from typing import Final
 
-from aisa.channel.payee import PayeeCall, PayeeChannel
+from aisa.channel.payee import PayeeCall, PayeeChannel, Repeat
 from aisa.channel.payee_check import HubExposure, PayeeRules, check_open, check_terms
 from aisa.channel.payee_lane import LaneCall, PayeeLane
 from aisa.channel.payee_session import PayeeExchange
@@ -23,6 +24,18 @@ from aisa.protocol.aip import OpenAction, Tick
 CHANNELS_MAX: Final = 8192
 ANSWER_KEPT_MS: Final = 600_000
 _EVICTION_TRIES: Final = 8
+
+
+@contextmanager
+def pinned(*channels: PayeeChannel) -> Generator[None]:
+    """Keep channels in memory while something waits for them: there is only one of each."""
+    for channel in channels:
+        channel.pins += 1
+    try:
+        yield
+    finally:
+        for channel in channels:
+            channel.pins -= 1
 
 
 class Till:
@@ -66,10 +79,8 @@ class Till:
         """Where everything is durable."""
         return self._store
 
-    def admit(self, tick: Tick, digest: bytes, price: int, now_ms: int) -> PayeeCall | None:
-        """Reserve the price of a call, or return the call in flight that the tick repeats.
-
-        None means that the seq was used before.
+    def admit(self, tick: Tick, digest: bytes, price: int, now_ms: int) -> PayeeCall | Repeat:
+        """Reserve the price of a call, or say that its tick was used.
 
         Raises:
             PaymentRequired: as PayeeChannel.admit, or the channel is not known.
@@ -146,7 +157,9 @@ class Till:
 
     async def void(self, call: PayeeCall, units: int) -> bool:
         """Take back a charge whose answer could not be sent, within the bounds of that."""
-        if not call.channel.start_void(units, self._clock()):
+        # After its commit the call's channel may have been forgotten and read in anew.
+        is_current = self._hot.get(call.channel.id) is call.channel
+        if not is_current or not call.channel.start_void(units, self._clock()):
             return False
         await self.gatherer.void(call, units)
         return True
@@ -160,18 +173,17 @@ class Till:
         """
         lane = channel.lanes.get(number) or self._lane(channel, number, now_ms // 1000)
         channel.close_lane(lane)
-        while lane.calls:
-            await self.wait(next(iter(lane.calls.values())))
-        await self.gatherer.save(channel, lane)
+        with pinned(channel):
+            while lane.calls:
+                await self.wait(next(iter(lane.calls.values())))
+            await self.gatherer.save(channel, lane)
         return lane
 
     async def drain(self, channel: PayeeChannel) -> None:
         """Wait until no call of the channel is in flight."""
-        while channel.in_flight:
-            calls = [call for lane in channel.lanes.values() for call in lane.calls.values()]
-            if not calls:
-                return
-            await self.wait(calls[0])
+        with pinned(channel):
+            while calls := [c for lane in channel.lanes.values() for c in lane.calls.values()]:
+                await self.wait(calls[0])
 
     def _lane(self, channel: PayeeChannel, number: int, now_s: int) -> PayeeLane:
         stored = self._store.lane(channel.number, number) if channel.is_stored else None
@@ -237,9 +249,9 @@ class Till:
         for channel in channels:
             hub = channel.hub
             owing = self.owing.setdefault(hub.network, set())
-            if channel.charged > channel.redeemed or channel.state is ChannelState.CLOSING:
-                owing.add(channel.number)
-            else:
-                owing.discard(channel.number)
+            is_owing = channel.state is ChannelState.CLOSING or (
+                channel.state is ChannelState.OPEN and channel.charged > channel.redeemed
+            )
+            (owing.add if is_owing else owing.discard)(channel.number)
             if hub.units * 2 >= hub.cap:
                 self._on_hub_due(hub.network)

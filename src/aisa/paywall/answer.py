@@ -1,0 +1,222 @@
+"""The answer of a paid call: held back until its charge is durable, and kept for repeats."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import Final
+
+import msgspec
+
+from aisa import faults
+from aisa.channel.payee import PayeeCall
+from aisa.channel.receipts import receipt_header
+from aisa.errors import StoreUnavailable
+from aisa.paywall.asgi import EXPOSED, HeaderList, Message, Send, send_problem
+from aisa.paywall.paid import PaidCall
+from aisa.paywall.till import Till
+from aisa.protocol.aip import ReceiptLeaf
+from aisa.protocol.aip.receipt import NO_DIGEST
+
+KEPT_BYTES_MAX: Final = 64 * 1024
+_START: Final = "http.response.start"
+_BODY: Final = "http.response.body"
+
+
+class _Kept(msgspec.Struct, frozen=True, array_like=True):
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+
+
+_encoder: Final = msgspec.msgpack.Encoder()
+_decoder: Final = msgspec.msgpack.Decoder(_Kept)
+
+
+class PaidAnswer:
+    """The `send` that a paid handler gets.
+
+    A whole answer of at most 64 KiB is charged, kept and then sent. One that is longer, or comes in
+    pieces without saying its length, is charged when it starts, and is not kept. An answer that is
+    not charged for passes through.
+    """
+
+    __slots__ = (
+        "_call",
+        "_has_origin",
+        "_paid",
+        "_parts",
+        "_passes",
+        "_room",
+        "_send",
+        "_start",
+        "_swallows",
+        "_till",
+        "_timestamp",
+        "_voidable",
+        "is_decided",
+    )
+
+    def __init__(
+        self,
+        till: Till,
+        call: PayeeCall,
+        paid: PaidCall,
+        send: Send,
+        timestamp: str,
+        *,
+        has_origin: bool,
+    ) -> None:
+        self._till = till
+        self._call = call
+        self._paid = paid
+        self._send = send
+        self._timestamp = timestamp
+        self._has_origin = has_origin
+        self._start: Message | None = None
+        self._parts: list[bytes] = []
+        self._room = -1
+        self._passes = False
+        self._swallows = False
+        self._voidable = 0
+        self.is_decided = False
+
+    async def __call__(self, message: Message) -> None:
+        """Take one message of the application."""
+        if self._passes:
+            await self._pass(message)
+            return
+        kind = message["type"]
+        if kind == _START:
+            if self._is_charged(message["status"]):
+                self._start = message
+                return
+            self.release()
+            self._passes = True
+            await self._send(message)
+        elif self._swallows:
+            return
+        elif kind == _BODY:
+            await self._body(message)
+        elif self._start is not None:
+            await self._stream(message)
+        else:
+            await self._send(message)
+
+    def release(self) -> None:
+        """Charge nothing."""
+        if not self.is_decided:
+            self.is_decided = True
+            self._till.release(self._call)
+
+    async def fail(self) -> None:
+        """The handler failed in the middle of an answer that is charged: take the charge back."""
+        units, self._voidable = self._voidable, 0
+        if units:
+            await self._till.void(self._call, units)
+
+    def _is_charged(self, status: int) -> bool:
+        return status < 400 or (status < 500 and self._paid.price.charge_client_errors)
+
+    async def _body(self, message: Message) -> None:
+        body = message.get("body", b"")
+        if self._start is None:  # a broken application; the server says so
+            await self._send(message)
+            return
+        if not message.get("more_body", False):
+            if self._parts:
+                self._parts.append(body)
+                body = b"".join(self._parts)
+            await self._whole(self._start, body)
+            return
+        if self._room < 0:
+            self._room = _declared_size(self._start)
+        self._room -= len(body)
+        if self._room < 0:
+            await self._stream(message)
+        else:
+            self._parts.append(body)
+
+    async def _whole(self, start: Message, body: bytes) -> None:
+        status: int = start["status"]
+        digest = sha256(body).digest()
+        headers = self._headers(start, digest)
+        is_kept = len(body) <= KEPT_BYTES_MAX
+        kept = _encoder.encode((status, headers, body)) if is_kept else b""
+        if not await self._charge(status, digest, kept):
+            return
+        if not is_kept:
+            self._voidable = self._paid.units
+        faults.hit("seller.send.before")
+        try:
+            await self._send({**start, "headers": headers})
+            await self._send({"type": _BODY, "body": body})
+        except Exception:
+            await self.fail()
+            raise
+        self._voidable = 0
+
+    async def _stream(self, message: Message) -> None:
+        start = self._start
+        assert start is not None
+        headers = self._headers(start, NO_DIGEST)
+        if not await self._charge(start["status"], NO_DIGEST, b""):
+            return
+        self._voidable = self._paid.units
+        faults.hit("seller.send.before")
+        await self._pass({**start, "headers": headers})
+        for part in self._parts:
+            await self._pass({"type": _BODY, "body": part, "more_body": True})
+        await self._pass(message)
+
+    async def _pass(self, message: Message) -> None:
+        try:
+            await self._send(message)
+        except Exception:
+            await self.fail()
+            raise
+        if message["type"] == _BODY and not message.get("more_body", False):
+            self._voidable = 0
+
+    async def _charge(self, status: int, digest: bytes, kept: bytes) -> bool:
+        self.is_decided = True
+        try:
+            await self._till.gatherer.charge(self._call, self._paid.units, status, digest, kept)
+        except StoreUnavailable as error:
+            self._swallows = True
+            await send_problem(self._send, error, [])
+            return False
+        self._passes = True
+        return True
+
+    def _headers(self, start: Message, digest: bytes) -> HeaderList:
+        call = self._call
+        leaf = ReceiptLeaf(
+            call.channel.id,
+            call.lane.number,
+            call.seq,
+            self._paid.units,
+            call.digest,
+            start["status"],
+            digest,
+        )
+        receipt = receipt_header(leaf, call.lane.receipt_key, self._timestamp)
+        headers: HeaderList = [*start.get("headers", ()), (b"payment-receipt", receipt)]
+        if self._has_origin:
+            headers.append(EXPOSED)
+        return headers
+
+
+async def send_kept(send: Send, packed: bytes) -> None:
+    """Send an answer again as it was sent before."""
+    kept = _decoder.decode(packed)
+    await send({"type": _START, "status": kept.status, "headers": kept.headers})
+    await send({"type": _BODY, "body": kept.body})
+
+
+def _declared_size(start: Message) -> int:
+    """How much may be held back: the declared length, if it is one that will be kept."""
+    for name, value in start.get("headers", ()):
+        if name.lower() == b"content-length" and value.isdigit() and len(value) <= 6:
+            size = int(value)
+            return size if size <= KEPT_BYTES_MAX else 0
+    return 0

@@ -1,0 +1,359 @@
+"""The paywall as pure ASGI: what a request costs, who pays it, and only then the application.
+
+A free request costs one look-up. A paid one is read on bytes: one loop over its headers, one MAC,
+one reservation in memory, and after the handler one commit that it shares with its neighbours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import Any, Final
+
+from aisa.channel.payee import PayeeCall, Repeat
+from aisa.errors import (
+    AisaError,
+    AnswerGone,
+    CapExceeded,
+    HeadTooLarge,
+    LaneClosed,
+    MalformedMessage,
+    PaymentRequired,
+    PriceAboveTick,
+    RateLimited,
+    TickRefused,
+    VoucherRefused,
+    VoucherRequired,
+)
+from aisa.money import Amount
+from aisa.paywall.answer import PaidAnswer, send_kept
+from aisa.paywall.asgi import (
+    EXPOSED,
+    App,
+    Disconnected,
+    HeaderList,
+    ReadAgain,
+    Receive,
+    Scope,
+    Send,
+    read_body,
+    send_problem,
+)
+from aisa.paywall.limiter import peer_name
+from aisa.paywall.paid import CURRENT, Paid, PaidCall
+from aisa.paywall.price import Price, RequestFacts, check_currency
+from aisa.paywall.pricelist import PriceList, add_marked_routes, price_list
+from aisa.paywall.seller import Paywall
+from aisa.paywall.till import ANSWER_KEPT_MS
+from aisa.protocol.aip import Tick, Voucher, request_digest
+from aisa.protocol.aip.tick import EMPTY_BODY_DIGEST
+
+HEAD_BYTES_MAX: Final = 16 * 1024
+_READ: Final = frozenset(
+    {
+        b"payment-tick",
+        b"payment-voucher",
+        b"payment-authorization",
+        b"accept-payment",
+        b"content-length",
+        b"transfer-encoding",
+        b"origin",
+    }
+)
+# These come only after a good MAC: a payer that must raise its ceiling is not a stranger.
+_PROVEN: Final = (AnswerGone, CapExceeded, LaneClosed, PriceAboveTick, VoucherRequired)
+_BODILESS: Final = frozenset({"GET", "HEAD"})
+
+
+class _Request:
+    """What the paywall reads of one request."""
+
+    __slots__ = ("found", "has_body", "head_bytes", "method", "path", "peer", "scope")
+
+    def __init__(self, scope: Scope, method: str, path: str) -> None:
+        self.scope = scope
+        self.method = method
+        self.path = path
+        self.found: dict[bytes, bytes] = {}
+        size = 0
+        for name, value in scope["headers"]:
+            size += len(name) + len(value)
+            if name in _READ:
+                self.found[name] = value
+        self.head_bytes = size
+        length = self.found.get(b"content-length")
+        self.has_body = (
+            (length is not None and length != b"0")
+            or b"transfer-encoding" in self.found
+            # From HTTP/2 on a body may come without a word in the head.
+            or (method not in _BODILESS and not scope.get("http_version", "").startswith("1"))
+        )
+        client = scope.get("client")
+        self.peer = peer_name(client[0]) if client else "unknown"
+
+    def text(self, name: bytes) -> str | None:
+        value = self.found.get(name)
+        return None if value is None else value.decode("latin-1")
+
+    def cors(self) -> HeaderList:
+        return [EXPOSED] if b"origin" in self.found else []
+
+    def target(self) -> bytes:
+        raw_path: bytes = self.scope.get("raw_path") or self.scope["path"].encode()
+        query: bytes = self.scope.get("query_string") or b""
+        return raw_path + b"?" + query if query else raw_path
+
+
+class PaywallMiddleware:
+    """Stands before `app`, and serves what has a price only to those who pay it.
+
+    Prices come from `prices` (`{"GET /rates": "0.0001 aiUSD"}`) and from endpoints of a Starlette
+    or FastAPI application that are marked with `paid`. It starts and stops the paywall with the
+    application's lifespan, or at the first request where the server runs none.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        paywall: Paywall,
+        prices: Mapping[str, str | Amount | Price | Paid] | None = None,
+    ) -> None:
+        self.app = app
+        self.paywall = paywall
+        self._listed = price_list(prices or {})
+        self._prices: PriceList | None = None
+        self._session_path = paywall.session_path
+        self._receipts_path = paywall.session_path + "/receipts"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one ASGI connection."""
+        kind = scope["type"]
+        if kind != "http":
+            if kind == "lifespan":
+                await self._live(scope, receive, send)
+            else:
+                await self.app(scope, receive, send)
+            return
+        prices = self._prices
+        if prices is None:
+            prices = await self._prepare(scope)
+        path: str = scope["path"]
+        if scope.get("root_path"):
+            path = _route_path(path, scope["root_path"])
+        method: str = scope["method"]
+        price = prices.find(path, method)
+        if price is not None:
+            await self._guard(_Request(scope, method, path), price, receive, send)
+        elif path.startswith(self._session_path) and path in (
+            self._session_path,
+            self._receipts_path,
+        ):
+            client = scope.get("client")
+            peer = peer_name(client[0]) if client else "unknown"
+            await self.paywall.sessions.serve(scope, receive, send, peer)
+        else:
+            await self.app(scope, receive, send)
+
+    async def _guard(self, request: _Request, price: Price, receive: Receive, send: Send) -> None:
+        """Answer a request to a priced route; every deliberate error becomes its problem."""
+        paywall = self.paywall
+        if request.head_bytes > HEAD_BYTES_MAX:
+            error = HeadTooLarge(f"the head is longer than {HEAD_BYTES_MAX} bytes")
+            await send_problem(send, error, [(b"connection", b"close"), *request.cors()])
+            return
+        if b"payment-tick" not in request.found:
+            if not self._is_free(request, price):
+                await self._refuse(request, price, send, PaymentRequired(), is_unpaid=True)
+                return
+            await self._serve_free(request, price, receive, send)
+            return
+        try:
+            tick = _tick(request)
+            if request.has_body:
+                declared = request.found.get(b"content-length")
+                body = await read_body(receive, price.body_bytes_max, declared)
+                receive = ReadAgain(body, receive)
+                body_digest = sha256(body).digest()
+            else:
+                body_digest = EMPTY_BODY_DIGEST
+            digest = request_digest(
+                request.method.encode(), paywall.origin_bytes, request.target(), body_digest
+            )
+            units_max = self._units_max(request, price)
+            outcome = await self._admit(request, tick, digest, units_max)
+        except Disconnected:
+            return
+        except AisaError as error:
+            is_unpaid = not isinstance(error, _PROVEN)
+            await self._refuse(request, price, send, error, is_unpaid=is_unpaid)
+            return
+        if isinstance(outcome, bytes):
+            await send_kept(send, outcome)
+        else:
+            await self._serve(request, price, outcome, receive, send)
+
+    async def _admit(
+        self, request: _Request, tick: Tick, digest: bytes, units: int
+    ) -> PayeeCall | bytes:
+        """Return the admitted call, or the answer that its repeat gets."""
+        paywall, till = self.paywall, self.paywall.till
+        now_ms = paywall.clock()
+        credential = request.text(b"payment-authorization")
+        if credential is not None:
+            action = paywall.desk.read_open(credential, now_ms // 1000)
+            if action.terms.channel_id != tick.channel:
+                raise TickRefused("the tick is for another channel than the credential")
+            till.open(action, now_ms)
+        raises = request.text(b"payment-voucher")
+        while True:
+            try:
+                outcome = till.admit(tick, digest, units, now_ms)
+            except VoucherRequired:
+                # The tick's MAC was good; only now is the voucher worth a signature check.
+                if raises is None or not till.find(tick.channel).accept_voucher(_voucher(raises)):
+                    raise
+                raises = None
+                continue
+            if isinstance(outcome, Repeat):
+                if outcome.running is None:
+                    return self._kept(tick, digest)
+                await till.wait(outcome.running)
+                continue
+            if raises is not None:
+                try:
+                    outcome.channel.accept_voucher(_voucher(raises))
+                except PaymentRequired:
+                    till.release(outcome)
+                    raise
+            return outcome
+
+    def _kept(self, tick: Tick, digest: bytes) -> bytes:
+        stored = self.paywall.till.stored(tick)
+        if stored is None:
+            raise TickRefused("the tick's seq is behind the lane's window; take a new one")
+        if stored.charge.request != digest:
+            raise TickRefused("the tick was used for another request")
+        if self.paywall.clock() - stored.at_ms > ANSWER_KEPT_MS:
+            raise TickRefused("the tick was used more than 10 minutes ago")
+        if not stored.charge.answer:
+            charged = 0 if stored.voided else stored.charge.units
+            raise AnswerGone("the call was served; its answer is not kept", charged=str(charged))
+        return stored.charge.answer
+
+    async def _serve(
+        self, request: _Request, price: Price, call: PayeeCall, receive: Receive, send: Send
+    ) -> None:
+        paywall = self.paywall
+        payer = call.channel.payer
+        paid = PaidCall(price, payer, call.units)
+        free = price.free
+        if free is not None and free.per_payer:
+            now_ms = paywall.clock()
+            if paywall.quota.take(id(price), payer, free.calls_per_day, now_ms):
+                paid.units = paid.units_max = 0
+        answer = PaidAnswer(
+            paywall.till,
+            call,
+            paid,
+            send,
+            paywall.timestamp(),
+            has_origin=b"origin" in request.found,
+        )
+        token = CURRENT.set(paid)
+        try:
+            await self.app(request.scope, receive, answer)
+        except Exception:
+            await answer.fail()
+            raise
+        finally:
+            CURRENT.reset(token)
+            answer.release()
+
+    async def _serve_free(
+        self, request: _Request, price: Price, receive: Receive, send: Send
+    ) -> None:
+        token = CURRENT.set(PaidCall(price, b"", 0))
+        try:
+            await self.app(request.scope, receive, send)
+        finally:
+            CURRENT.reset(token)
+
+    def _is_free(self, request: _Request, price: Price) -> bool:
+        free = price.free
+        return (
+            free is not None
+            and not free.per_payer
+            and self.paywall.quota.take(
+                id(price), request.peer, free.calls_per_day, self.paywall.clock()
+            )
+        )
+
+    def _units_max(self, request: _Request, price: Price) -> int:
+        if price.compute is None:
+            return price.units_max
+        scope = request.scope
+        query: bytes = scope.get("query_string") or b""
+        facts = RequestFacts.of(request.method, request.path, query, scope["headers"], request.peer)
+        return price.units_of(price.compute(facts))
+
+    async def _refuse(
+        self, request: _Request, price: Price, send: Send, error: AisaError, *, is_unpaid: bool
+    ) -> None:
+        paywall = self.paywall
+        now_ms = paywall.clock()
+        headers = request.cors()
+        wait_s = paywall.limiter.take(request.peer, now_ms) if is_unpaid else 0
+        if wait_s:
+            limited = RateLimited("too many requests without payment", retry_after_s=wait_s)
+            await send_problem(send, limited, headers)
+            return
+        if error.status in (401, 402):
+            accept = request.text(b"accept-payment")
+            units = self._units_max(request, price)
+            headers += paywall.desk.headers(units, price.description, accept, now_ms // 1000)
+        await send_problem(send, error, headers)
+
+    async def _prepare(self, scope: Scope) -> PriceList:
+        """Collect the prices once all routes are known, and start what a lifespan did not."""
+        marked: Any = scope.get("app") or self.app
+        add_marked_routes(self._listed, marked)
+        for price in self._listed.prices():
+            check_currency(price, self.paywall.currency)
+        await self.paywall.start()
+        self._prices = self._listed
+        return self._listed
+
+    async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def receive_and_start() -> Any:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                await self.paywall.start()
+            return message
+
+        async def stop_and_send(message: Any) -> None:
+            if message["type"] in ("lifespan.shutdown.complete", "lifespan.shutdown.failed"):
+                await self.paywall.stop()
+            await send(message)
+
+        await self.app(scope, receive_and_start, stop_and_send)
+
+
+def _tick(request: _Request) -> Tick:
+    try:
+        return Tick.decode(request.found[b"payment-tick"].decode("latin-1"))
+    except MalformedMessage as error:
+        raise TickRefused(f"the tick cannot be read: {error.detail}") from error
+
+
+def _voucher(text: str) -> Voucher:
+    try:
+        return Voucher.decode(text)
+    except MalformedMessage as error:
+        raise VoucherRefused(f"the voucher cannot be read: {error.detail}") from error
+
+
+def _route_path(path: str, root: str) -> str:
+    """The path that the application's router sees."""
+    if path.startswith(root) and path[len(root) : len(root) + 1] in ("", "/"):
+        return path[len(root) :]
+    return path
