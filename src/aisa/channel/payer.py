@@ -7,7 +7,7 @@ sent before it sent anything.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final
 
@@ -85,13 +85,16 @@ class LeaseAsk:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """`units` more for a lane; `ceiling` is what may be signed now, at `deposit` behind it."""
+    """`units` more for a lane; `ceiling` is what may be signed now, at `deposit` behind it.
+
+    `charge` is how much of the budget it took, `rest` what of the deposit is not sent yet.
+    """
 
     units: int
     ceiling: int
     deposit: int
-    charge: int = field(default=0, compare=False)
-    """How much of the budget this lease took."""
+    rest: int
+    charge: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +153,7 @@ def plan_lease(
     sent = channel.sent + units
     signed = max(channel.signed, sent)
     after = replace(channel, sent=sent, signed=signed)
-    return after, Lease(units, signed, channel.deposit, signed - channel.signed)
+    return after, Lease(units, signed, channel.deposit, after.rest, signed - channel.signed)
 
 
 def _exceeded(name: str, limit: int, amount: int) -> BudgetExceeded:
@@ -185,9 +188,9 @@ def top_up_units(channel: PayerChannel, *, deposit_max: int, price: int) -> int:
     return max(0, max(deposit_max, price) - channel.rest)
 
 
-def is_top_up_due(channel: PayerChannel, *, deposit_max: int) -> bool:
+def is_top_up_due(rest: int, *, deposit_max: int) -> bool:
     """Whether less than half of `deposit_max` is unspent."""
-    return channel.rest < deposit_max // 2
+    return rest < deposit_max // 2
 
 
 def day_of(now_ms: int) -> int:

@@ -100,9 +100,9 @@ def unknown_spends(db: sqlite3.Connection, is_dead: Callable[[str], bool]) -> li
 
 
 def add_receipts(db: sqlite3.Connection, receipts: Iterable[WalletReceipt]) -> None:
-    """Insert receipts."""
+    """Insert receipts; a call that was repeated has one."""
     db.executemany(
-        "INSERT INTO receipts (channel, lane, seq, units, request, status, answer, mac, method,"
+        "INSERT OR IGNORE INTO receipts (channel, lane, seq, units, request, status, answer, mac, method,"
         " url, at_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [receipt_row(receipt) for receipt in receipts],
     )

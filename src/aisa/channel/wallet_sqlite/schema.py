@@ -70,7 +70,7 @@ CREATE TABLE receipts (
   request BLOB NOT NULL, status INTEGER NOT NULL, answer BLOB NOT NULL, mac BLOB NOT NULL,
   method TEXT NOT NULL, url TEXT NOT NULL, at_ms INTEGER NOT NULL
 ) STRICT;
-CREATE INDEX receipts_by_lane ON receipts (channel, lane, seq);
+CREATE UNIQUE INDEX receipts_by_lane ON receipts (channel, lane, seq);
 
 CREATE TABLE events (
   number INTEGER PRIMARY KEY,

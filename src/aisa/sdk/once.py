@@ -1,0 +1,123 @@
+"""Calls with an id: made once, however often they are asked for, also after a crash."""
+
+from __future__ import annotations
+
+from aisa.channel.wallet import CallState, WalletCall
+from aisa.errors import (
+    AisaError,
+    AnswerGone,
+    ChannelUnknown,
+    IdempotencyMismatch,
+    LaneClosed,
+    NotFound,
+    OutcomeUnknown,
+    PriceAboveTick,
+    SessionExpired,
+    TickRefused,
+)
+from aisa.money import currency_by_code
+from aisa.protocol.aip import Tick, Voucher
+from aisa.sdk.answer import Answer, Outcome
+from aisa.sdk.call import Call
+from aisa.sdk.dance import await_turn, judge, pay, refuse, send_ticket
+from aisa.sdk.exchange import error_in
+from aisa.sdk.purse import Purse
+from aisa.sdk.step import Dance, exclusively, run
+from aisa.sdk.ticket import Ticket
+
+_NEVER_CHARGED = (ChannelUnknown, LaneClosed, PriceAboveTick, SessionExpired)
+"""Refusals that a seller gives only to a tick that it has not charged, and then never will."""
+
+
+def pay_once(purse: Purse, call: Call) -> Dance[Answer]:
+    """Make a call under its `call_id`, or repeat the tick that it was made with.
+
+    Raises:
+        IdempotencyMismatch: the id was used for another request.
+        AnswerGone: it was charged, and the seller keeps the answer no longer.
+        OutcomeUnknown: whether it was charged cannot be found out.
+    """
+    return (yield from exclusively(("call", call.call_id), _pay_once(purse, call)))
+
+
+def _pay_once(purse: Purse, call: Call) -> Dance[Answer]:
+    known = yield from run(lambda: purse.wallet.find_call(call.call_id))
+    try:
+        answer = None
+        if known is not None:
+            call.is_known = True
+            answer = yield from _repeat(purse, call, known)
+        if answer is None:
+            answer = yield from pay(purse, call)
+    except OutcomeUnknown:
+        raise  # It stays as it was sent, to be repeated.
+    except AisaError as error:
+        if call.is_known and not isinstance(error, IdempotencyMismatch):
+            state = CallState.SETTLED if isinstance(error, AnswerGone) else CallState.FAILED
+            yield from run(lambda: purse.wallet.finish_call(call.call_id, state))
+        raise
+    if answer.payment is not None:
+        state = CallState(answer.payment.outcome.value)
+        charged = answer.payment.charged.units
+        yield from run(lambda: purse.wallet.finish_call(call.call_id, state, charged=charged))
+    return answer
+
+
+def _repeat(purse: Purse, call: Call, known: WalletCall) -> Dance[Answer | None]:
+    """Send a known call's tick again; None if it proved never to be charged."""
+    if (known.method, known.digest) != (call.method, call.digest):
+        raise IdempotencyMismatch(
+            f"call_id {known.call_id!r} was used for another request: {known.method} {known.url}",
+            hint="use another call_id",
+        )
+    if known.state is CallState.UNKNOWN:
+        raise OutcomeUnknown(f"whether call {known.call_id!r} was charged is not known")
+    if known.state is CallState.FAILED:
+        return None
+    ticket = yield from _ticket_of(purse, call, known)
+    while True:
+        reply = yield from send_ticket(purse, call, ticket)
+        answer = yield from judge(purse, call, ticket, reply)
+        if answer is not None:
+            return None if answer.payment and _is_failed(answer) else answer
+        error = error_in(reply)
+        if (yield from await_turn(purse, call, ticket, reply, error)):
+            continue
+        if known.state is CallState.SENT and isinstance(error, _NEVER_CHARGED):
+            return None
+        if isinstance(error, (TickRefused, *_NEVER_CHARGED)):
+            yield from run(lambda: purse.wallet.finish_call(call.call_id, CallState.UNKNOWN))
+            raise OutcomeUnknown(
+                f"the seller no longer says what became of call {call.call_id!r}"
+            ) from error
+        refuse(purse, call, ticket, error)
+
+
+def _is_failed(answer: Answer) -> bool:
+    return answer.payment is not None and answer.payment.outcome is Outcome.FAILED
+
+
+def _ticket_of(purse: Purse, call: Call, known: WalletCall) -> Dance[Ticket]:
+    wallet = purse.wallet
+    session = yield from run(lambda: wallet.session(known.session))
+    channel = yield from run(lambda: wallet.channel(known.channel))
+    if session is None:
+        raise NotFound("the wallet no longer has the session of this call")
+    keys = purse.keys_of(session)
+    tick = Tick(known.channel, known.lane, known.seq, known.amount).seal(keys.tick, call.digest)
+    ticket = Ticket(
+        known.channel,
+        channel.terms.payee,
+        currency_by_code(channel.terms.currency),
+        known.session,
+        keys,
+        known.lane,
+        known.seq,
+        known.amount,
+        tick,
+    )
+    # The ceiling that was signed last, signed again: the seller may never have seen it.
+    plain = Voucher(known.channel, channel.signed)
+    payer = purse.payer_key(channel.terms.network, channel.terms.payee)
+    ticket.voucher = Voucher(known.channel, channel.signed, 0, payer.sign(plain.message())).encode()
+    return ticket
