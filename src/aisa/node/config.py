@@ -69,7 +69,6 @@ NODE_SETTINGS: Final = (
         "how long a withdrawal's answer waits for its outcome",
     ),
     Setting("drain_s", integer(1, 600), 10, "how long a stop waits for requests in flight"),
-    Setting("head_bytes_max", integer(1024, 10**6), 32_768, "the largest request head (431)"),
     Setting("body_bytes_max", integer(1024, 10**7), 262_144, "the largest request body (413)"),
     Setting("nonces_max", integer(100, 10**7), 200_000, "signatures remembered against replays"),
 )
@@ -128,7 +127,6 @@ class NodeConfig:
     reconcile_ms: int
     withdrawal_wait_ms: int
     drain_s: int
-    head_bytes_max: int
     body_bytes_max: int
     nonces_max: int
     currencies: tuple[CurrencyTerms, ...]

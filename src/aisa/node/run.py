@@ -24,6 +24,7 @@ from aisa.node.assemble import assembled
 from aisa.node.config import NodeConfig
 from aisa.node.services import Services
 from aisa.node.workers.chores import work
+from aisa.paywall.server import FrozenServer, server_config
 
 FIRST_CHECK_S_MAX: Final = 10.0
 _log = logging.getLogger("aisa.node")
@@ -107,7 +108,7 @@ async def _serve_and_work(
         raise error
 
 
-class _Server(uvicorn.Server):
+class _Server(FrozenServer):
     """Leaves signals to us: a stop must end in closed files, not in a raised signal."""
 
     def __init__(self, config: uvicorn.Config) -> None:
@@ -156,16 +157,13 @@ async def _first_check(services: Services) -> None:
 
 
 def _uvicorn_config(config: NodeConfig, services: Services) -> uvicorn.Config:
-    return uvicorn.Config(
+    return server_config(
         create_app(services),
         lifespan="off",
         log_config=None,
-        access_log=False,
-        server_header=False,
         proxy_headers=False,
         timeout_keep_alive=75,
         timeout_graceful_shutdown=config.drain_s,
-        h11_max_incomplete_event_size=config.head_bytes_max,
     )
 
 

@@ -286,7 +286,7 @@ def test_the_exchange_signs_each_time_anew() -> None:
     nonces = iter(["a", "b"])
     exchange = Exchange(ORIGIN, ALICE, lambda: 1, lambda: next(nonces))
     first, second = exchange.prepare(calls.account()), exchange.prepare(calls.account())
-    assert first.headers["signature"] != second.headers["signature"]
+    assert first.headers["Signature"] != second.headers["Signature"]
 
 
 async def test_no_two_nodes_share_a_ledger(tmp_path: Path) -> None:
