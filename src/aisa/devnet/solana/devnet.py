@@ -50,6 +50,11 @@ class Devnet:
         """Answer the body of one HTTP request."""
         return self.rpc.answer(body)
 
+    @property
+    def changes(self) -> int:
+        """A number that is another one whenever `save` would write something else."""
+        return self.chain.history.added + self.chain.blocks.era.warped_slots
+
     def save(self) -> None:
         """Write the chain to its file, if it has one."""
         if self._path is not None:

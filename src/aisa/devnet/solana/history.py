@@ -31,6 +31,7 @@ class History:
     def __init__(self) -> None:
         self._by_signature: dict[str, Landed] = {}
         self._by_address: dict[str, list[str]] = {}
+        self.added = 0
 
     def __len__(self) -> int:
         return len(self._by_signature)
@@ -38,6 +39,7 @@ class History:
     def add(self, landed: Landed) -> None:
         """Append a chain tx."""
         self._by_signature[landed.signature] = landed
+        self.added += 1
         for address in landed.addresses:
             self._by_address.setdefault(address, []).append(landed.signature)
         if len(self._by_signature) > HISTORY_MAX:
