@@ -18,7 +18,7 @@ from aisa.client import (
     TokenInfo,
 )
 from aisa.errors import InvalidRequest, UnknownCurrency
-from aisa.identity import SigningKey
+from aisa.identity import SigningKey, derive_seed
 
 _PAGES_MAX: Final = 1_000
 
@@ -94,8 +94,6 @@ class Account:
 @contextmanager
 def account_at(url: str, root: bytes) -> Generator[Account]:
     """The account that a payer's root seed has at the node at `url`."""
-    from aisa.identity import derive_seed
-
     with SyncNodeClient(url) as stranger:
         info = stranger.info()
     key = SigningKey(derive_seed(root, "account", info.network))
@@ -104,9 +102,20 @@ def account_at(url: str, root: bytes) -> Generator[Account]:
 
 
 @contextmanager
+def payee_account_at(url: str, seed: bytes) -> Generator[Account]:
+    """The account that a seller, whose key it is, has at the node at `url`."""
+    with SyncNodeClient(url) as stranger:
+        info = stranger.info()
+    key = SigningKey(seed)
+    with SyncNodeClient(url, key) as client:
+        yield Account(client, info, key)
+
+
+@contextmanager
 def agent_account(home: Path) -> Generator[Account]:
     """The agent's account at the node that this home is configured for."""
     from aisa.cli.node_url import node_url
+    from aisa.sdk.home import ensure_agent_seed
 
-    with account_at(node_url(home), agent_root(home)) as account:
+    with account_at(node_url(home), ensure_agent_seed(home)) as account:
         yield account

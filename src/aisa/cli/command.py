@@ -22,6 +22,11 @@ class Session:
     home: Path
     as_json: bool
 
+    def make_home(self) -> Path:
+        """The home, made for its owner alone if it is not there."""
+        self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return self.home
+
     def progress(self) -> Progress:
         """A progress line for this command; quiet with `--json`."""
         return Progress(quiet=self.as_json)

@@ -51,6 +51,7 @@ def up(
         return _in_background(session, with_seller, port_base)
     from aisa.cli.devnet_run import run_in_foreground
 
+    session.make_home()
     run_in_foreground(session, _ports(session, port_base), with_seller, _report)
     return None
 
@@ -102,7 +103,7 @@ def _ports(session: Session, base: int | None) -> Ports:
 
 
 def _in_background(session: Session, with_seller: bool, port_base: int | None) -> Report:
-    folder = session.home / "devnet"
+    folder = session.make_home() / "devnet"
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / "supervisor.log"
     words = ["devnet", "up", *(["--seller"] if with_seller else [])]

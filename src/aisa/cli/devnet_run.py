@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from aisa.cli.account import account_at, agent_root
+from aisa.cli.account import account_at
 from aisa.cli.command import Session
 from aisa.cli.deposit import arrivals, give_test_money
 from aisa.cli.report import Report
@@ -14,6 +14,7 @@ from aisa.demo.devnet_file import DevnetFile, remove_devnet_file, write_devnet_f
 from aisa.demo.port import Ports
 from aisa.demo.process import Family
 from aisa.demo.stack import Stack, supervise
+from aisa.sdk.home import ensure_agent_seed
 
 POCKET_UNITS: Final = 5_000_000
 """5 aiUSD: below the default caps, and 50,000 calls of the demo's seller."""
@@ -48,7 +49,7 @@ def run_in_foreground(
 
 
 def _fill_pocket(session: Session, running: DevnetFile) -> None:
-    with account_at(running.node, agent_root(session.home)) as account:
+    with account_at(running.node, ensure_agent_seed(session.home)) as account:
         currency = account.first_currency
         if account.client.account().available(currency) >= _ENOUGH_UNITS:
             return

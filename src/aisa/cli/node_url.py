@@ -11,17 +11,22 @@ from aisa.errors import ConfigInvalid
 
 
 def find_node_url(home: Path) -> str | None:
-    """`AISA_NODE`, else `[agent] node` of the home's config.toml, else its running devnet's."""
+    """`AISA_NODE`, else `[agent] node` of config.toml, the devnet's, or the node that runs here."""
     named = os.environ.get("AISA_NODE")
     if named:
         return named
     configured = read_config(home).get("agent", {}).get("node")
     if isinstance(configured, str) and configured:
         return configured
+    from aisa.cli.node_folder import node_files
+    from aisa.cli.service import read_service
     from aisa.demo.devnet_file import read_devnet_file
 
     devnet = read_devnet_file(home)
-    return devnet.node if devnet is not None and devnet.is_running else None
+    if devnet is not None and devnet.is_running:
+        return devnet.node
+    process = read_service(node_files(home).process)
+    return None if process is None else process.url
 
 
 def node_url(home: Path) -> str:

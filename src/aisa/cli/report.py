@@ -44,8 +44,8 @@ def show(report: Report, *, as_json: bool) -> None:
 
 
 def json_text(document: Mapping[str, object]) -> str:
-    """The document as indented JSON."""
-    return msgspec.json.format(msgspec.json.encode(document), indent=2).decode()
+    """The document as one line of JSON."""
+    return msgspec.json.encode(document).decode()
 
 
 def _show_table(table: Table) -> None:

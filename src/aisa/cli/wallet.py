@@ -149,7 +149,7 @@ def withdraw(
     fee_max: str | None,
     request_id: str | None,
 ) -> Report:
-    """Send AMOUNT out to a network, and wait until it is settled there."""
+    """Send AMOUNT (or `all`) out to a network, and wait until it is settled there."""
     with agent_account(session.home) as account:
         return withdraw_and_wait(
             session,

@@ -11,8 +11,9 @@ from aisa.cli.amount_text import read_amount, show_units
 from aisa.cli.command import Session
 from aisa.cli.report import Report
 from aisa.client import WithdrawalInfo, WithdrawalState
-from aisa.errors import NodeUnavailable, OutcomeUnknown, RailError
+from aisa.errors import InsufficientFunds, NodeUnavailable, OutcomeUnknown, RailError
 
+ALL: Final = "all"
 _POLL_S: Final = 0.2
 _WAIT_S_MAX: Final = 300.0
 
@@ -34,15 +35,22 @@ def withdraw_and_wait(
         RailError: it failed for good; the money is back in the account.
     """
     token = account.token(asset)
-    amount = read_amount(amount_text, account.info)
+    is_all = amount_text == ALL
+    if is_all:
+        units = account.client.account().available(token.currency)
+        if not units:
+            raise InsufficientFunds("there is nothing to withdraw")
+    else:
+        units = read_amount(amount_text, account.info).units
     if fee_max is None:
-        quote = account.client.withdrawal_quote(token.asset, amount.units, destination)
-        fee_units_max = quote.fee_units
+        fee_units_max = account.client.withdrawal_quote(token.asset, units, destination).fee_units
     else:
         fee_units_max = 0 if fee_max == "0" else read_amount(fee_max, account.info).units
+    if is_all:
+        units -= fee_units_max
     request = request_id or f"wd_{secrets.token_hex(12)}"
     session.say(f"withdrawal {request}")
-    found = account.client.withdraw(request, token.asset, amount.units, destination, fee_units_max)
+    found = account.client.withdraw(request, token.asset, units, destination, fee_units_max)
     found = _follow(session, account, found)
     return Report(
         {

@@ -26,6 +26,7 @@ from aisa.demo.wire import Event, Plan
 from aisa.errors import AisaError, OutcomeUnknown, RailError
 from aisa.identity import SigningKey, derive_seed
 from aisa.sdk import AsyncAgent
+from aisa.sdk.home import ensure_agent_seed
 
 _POLL_S: Final = 0.05
 _TELL_EVERY_S: Final = 0.2
@@ -144,7 +145,7 @@ async def _step(name: str, plan: Plan, client: NodeClient, agent: AsyncAgent) ->
 def main() -> int:
     """Read the plan, then take steps until the input ends."""
     plan = msgspec.json.decode(sys.stdin.buffer.readline(), type=Plan)
-    asyncio.run(_serve(plan, agent_root(Path(plan.home))))
+    asyncio.run(_serve(plan, ensure_agent_seed(Path(plan.home))))
     return 0
 
 

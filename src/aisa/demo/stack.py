@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, cast
 
 import httpx2
 import msgspec
+from solders.keypair import Keypair
 
 from aisa.demo.devnet_file import FORMAT, DevnetFile, Mintable, Running
+from aisa.demo.outside import FEES_LAMPORTS
 from aisa.demo.port import LOOPBACK, Ports
 from aisa.demo.process import Child, Family, ProcessId, began
+from aisa.devnet.solana.wallet import SolanaWallet
 from aisa.errors import NodeUnavailable
 
 START_S_MAX: Final = 30.0
@@ -39,6 +44,7 @@ class Stack:
     family: Family
     tell: Callable[[str], None]
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    treasuries: tuple[str, ...] = ()
 
     def start(self, *, with_seller: bool) -> DevnetFile:
         """Start everything, and say what runs where.
@@ -92,13 +98,23 @@ class Stack:
 
     def _start_node(self, card: _Card, url: str) -> str:
         self.tell("starting the node")
-        child = self.family.start(
-            "node",
-            self.aisa("node", "up", "--devnet", "--port", str(self.ports.node)),
-            {**self.variables(), "AISA_NODE_SOLANA": card.url},
-        )
+        environ = {**self.variables(), "AISA_NODE_SOLANA": card.url}
+        self.treasuries = self._init_node(environ)
+        asyncio.run(_give_sol(card.url, self.treasuries))
+        words = self.aisa("node", "up", "--port", str(self.ports.node))
+        child = self.family.start("node", words, environ)
         child.wait_until(lambda: _is_healthy(url), START_S_MAX)
         return str(httpx2.get(f"{url}/v1/node", trust_env=False).json()["network"])
+
+    def _init_node(self, environ: Mapping[str, str]) -> tuple[str, ...]:
+        """Make the node where there is none, and return the addresses that pay its chain fees."""
+        words = self.aisa("node", "init", "--devnet", "--json")
+        done = subprocess.run(words, env=environ, capture_output=True, check=False)
+        if done.returncode:
+            complaint = done.stderr.decode("utf-8", "replace").strip()
+            raise NodeUnavailable("the node could not be made", hint=complaint)
+        document: dict[str, Any] = msgspec.json.decode(done.stdout)
+        return tuple(str(one["address"]) for one in document["treasuries"])
 
     def _start_seller(self, node_url: str) -> str:
         self.tell("starting the seller")
@@ -115,6 +131,15 @@ class Stack:
         port = {"solana": self.ports.solana, "node": self.ports.node, "seller": self.ports.seller}
         known: ProcessId = child.id
         return Running(child.name, known.pid, known.began, port.get(child.name, 0))
+
+
+async def _give_sol(rpc_url: str, addresses: Sequence[str]) -> None:
+    """Let the faucet fill up the accounts that pay chain fees."""
+    async with SolanaWallet(rpc_url, Keypair()) as anyone:
+        for address in addresses:
+            answer = cast("dict[str, int]", await anyone.call("getBalance", address))
+            if answer["value"] < FEES_LAMPORTS // 2:
+                await anyone.call("requestAirdrop", address, FEES_LAMPORTS)
 
 
 def supervise(family: Family, pause: Callable[[float], None]) -> None:

@@ -1,0 +1,109 @@
+"""Running somebody's application behind the paywall."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import socket
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from inspect import isfunction
+from pathlib import Path
+from typing import Any
+
+from aisa.cli.seller_control import Controlled, state_of
+from aisa.cli.seller_folder import SellerFiles, ensure_seller_seed, trusted_hubs
+from aisa.cli.service import Service, forget_service, write_service
+from aisa.errors import AisaError, ConfigInvalid
+from aisa.paywall import Paywall, PaywallMiddleware
+from aisa.paywall.server import serve_async
+
+
+def load_app(path: str) -> Any:
+    """The ASGI application at `module:name`; a function there is called to make it.
+
+    Raises:
+        ConfigInvalid: there is no such module or name.
+    """
+    module_name, colon, name = path.partition(":")
+    if not colon:
+        name = "app"
+    # As uvicorn does: a module of the folder where the command is given can be named.
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        found = getattr(import_module(module_name), name)
+    except AisaError:
+        raise
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigInvalid(
+            f"there is no application at {path[:80]!r}: {error}", hint="write it as module:app"
+        ) from error
+    return found() if isfunction(found) else found
+
+
+def paywall_of(files: SellerFiles, origin: str, node: str | None) -> Paywall:
+    """The paywall of this home's seller."""
+    hubs = trusted_hubs(files, node)
+    return Paywall(files.store, ensure_seller_seed(files), origin=origin, hubs=hubs)
+
+
+def run_seller(
+    files: SellerFiles,
+    app: Any,
+    paywall: Paywall,
+    listener: socket.socket,
+    on_ready: Callable[[Service], None],
+) -> None:
+    """Serve until SIGTERM or Ctrl-C; what was earned is redeemed at the end.
+
+    Raises:
+        FileOwned: another process serves from this seller's file.
+    """
+    token = secrets.token_urlsafe(32)
+    port = listener.getsockname()[1]
+    controlled = Controlled(PaywallMiddleware(app, paywall), token)
+    service = Service.of_this_process(f"http://127.0.0.1:{port}", token=token)
+
+    async def run() -> None:
+        # Before anything listens: a file that somebody else owns is told as such.
+        await paywall.start()
+        listens = asyncio.Event()
+        serving = asyncio.create_task(serve_async(controlled, sockets=[listener], listens=listens))
+        ready = asyncio.create_task(listens.wait())
+        await asyncio.wait({serving, ready}, return_when=asyncio.FIRST_COMPLETED)
+        if listens.is_set():
+            write_service(files.process, service)
+            on_ready(service)
+        await serving
+
+    try:
+        asyncio.run(run())
+    finally:
+        forget_service(files.process)
+
+
+async def redeem_offline(paywall: Paywall) -> dict[str, object]:
+    """Redeem from a seller's file that nobody serves from."""
+    async with paywall:
+        await paywall.redeem()
+        return state_of(paywall)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket to serve on.
+
+    Raises:
+        ConfigInvalid: the port is taken.
+    """
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise ConfigInvalid(
+            f"cannot listen on {host} port {port}: {error.strerror}", hint="--port chooses another"
+        ) from error
+    listener.listen(2048)
+    return listener
