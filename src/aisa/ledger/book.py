@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import islice
 
+from aisa.errors import LedgerCorrupt
 from aisa.ledger import shape
 from aisa.ledger.account import Floor, OpenAccount
 from aisa.ledger.outcome import APPLIED, REPEATED, Command, Operation, Outcome, Reason, Status
@@ -92,10 +93,14 @@ class Book:
         return found or self._keep(self.state.account(name))
 
     def position_at(self, seq: int) -> Position:
-        """Return the account that row `seq` opened; a row refers to it, so it exists."""
+        """Return the account that row `seq` opened.
+
+        Raises:
+            LedgerCorrupt: there is none, although a row refers to it.
+        """
         found = self._by_seq.get(seq) or self._keep(self.state.account_at(seq))
         if found is None:
-            raise KeyError(seq)
+            raise LedgerCorrupt(f"row {seq} is referred to, but opens no account", row=seq)
         return found
 
     def add(self, position: Position) -> None:

@@ -10,7 +10,7 @@ import fcntl
 import os
 from pathlib import Path
 
-from aisa.errors import FileOwned
+from aisa.errors import ConfigInvalid, FileOwned
 
 
 class FileOwner:
@@ -18,10 +18,14 @@ class FileOwner:
 
     Raises:
         FileOwned: another process holds it.
+        ConfigInvalid: nothing can be written there.
     """
 
     def __init__(self, path: Path) -> None:
-        self._fd = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            self._fd = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise ConfigInvalid(f"there can be no ledger at {path}: {error.strerror}") from error
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

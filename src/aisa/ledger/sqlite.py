@@ -10,14 +10,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from aisa.ledger import verify
+from aisa.errors import Internal, LedgerCorrupt, LedgerStopped
 from aisa.ledger.account import Account, Balance
 from aisa.ledger.group import GroupCommit
 from aisa.ledger.outcome import Command, Outcome
 from aisa.ledger.owner import FileOwner
 from aisa.ledger.record import Record
-from aisa.ledger.sqlite_archive import open_archive
-from aisa.ledger.sqlite_backup import backup_file
+from aisa.ledger.sqlite_backup import backup_file, digest_file, verify_file
 from aisa.ledger.sqlite_reader import SqliteReader
 from aisa.ledger.sqlite_schema import connect, migrate
 from aisa.ledger.sqlite_writer import SqliteWriter
@@ -55,15 +54,17 @@ class SqliteStore:
 
         Raises:
             FileOwned: another process uses it.
-            ConfigInvalid: a newer version of AISA wrote it.
+            ConfigInvalid: a newer version of AISA wrote it, or nothing can be written there.
+            LedgerCorrupt: what is at `path` is not a ledger.
+            Internal: the disk refuses.
         """
         owner = FileOwner(path)
         try:
             connection = await asyncio.to_thread(_open_migrated, path, clock())
+            return cls(path, clock, owner, connection)
         except BaseException:
             owner.release()
             raise
-        return cls(path, clock, owner, connection)
 
     async def __aenter__(self) -> Self:
         return self
@@ -76,13 +77,19 @@ class SqliteStore:
     ) -> None:
         await self.close()
 
+    @property
+    def _read(self) -> SqliteReader:
+        if self._closed:
+            raise LedgerStopped("the ledger is closed")
+        return self._reader
+
     async def post(self, command: Command) -> Outcome:
         """Decide a command and return its outcome once that is durable."""
         return await self._group.post(command)
 
     async def expire(self) -> int:
         """Release holds that are due and return how many; every post does so too."""
-        due = self._reader.due(self._clock())
+        due = self._read.due(self._clock())
         if due:
             # A command of nothing decides nothing, but its batch begins by releasing what is due.
             await self._group.post(())
@@ -91,7 +98,7 @@ class SqliteStore:
     async def balance(self, account: str, at_ms: int | None = None) -> Balance:
         """Return an account's sums, now or after the last batch not later than `at_ms`."""
         if at_ms is None:
-            return self._reader.balance(account)
+            return self._read.balance(account)
         return await asyncio.to_thread(_balance_at, self._path, account, at_ms)
 
     async def total(self, prefix: str, currency: str) -> Balance:
@@ -100,41 +107,41 @@ class SqliteStore:
 
     async def account(self, account: str) -> Account | None:
         """Return an open account."""
-        return self._reader.account(account)
+        return self._read.account(account)
 
     async def accounts(self, prefix: str = "", after: str = "", limit: int = 100) -> list[Account]:
         """Return accounts by name, those after `after`."""
-        return self._reader.accounts(prefix, after, limit)
+        return self._read.accounts(prefix, after, limit)
 
     async def transfer(self, id: str) -> Entry | None:  # noqa: A002 - the ledger's word
         """Return the entry with that id."""
-        return self._reader.transfer(id)
+        return self._read.transfer(id)
 
     async def history(
         self, account: str, before: int | None = None, limit: int = 100
     ) -> list[Entry]:
         """Return an account's entries, newest first."""
-        return self._reader.history(account, before, limit)
+        return self._read.history(account, before, limit)
 
     async def hold(self, id: str) -> HoldState | None:  # noqa: A002 - the ledger's word
         """Return the hold with that id and where it stands."""
-        return self._reader.hold(id)
+        return self._read.hold(id)
 
     async def record(self, kind: str, id: str) -> Record | None:  # noqa: A002 - the ledger's word
         """Return the current version of a record."""
-        return self._reader.record(kind, id)
+        return self._read.record(kind, id)
 
     async def records(self, kind: str, after: str = "", limit: int = 100) -> list[Record]:
         """Return the current versions of a kind's records by id, those after `after`."""
-        return self._reader.records(kind, after, limit)
+        return self._read.records(kind, after, limit)
 
     async def digest(self) -> str:
         """Return the hash of all rows in canonical order."""
-        return await asyncio.to_thread(_digest, self._path)
+        return await asyncio.to_thread(digest_file, self._path)
 
     async def verify(self, progress: Progress | None = None) -> VerifyReport:
         """Fold everything again and compare it with all that is stored."""
-        return await asyncio.to_thread(_verify, self._path, progress)
+        return await asyncio.to_thread(verify_file, self._path, progress)
 
     async def backup(self, path: Path) -> None:
         """Write a copy as of now to `path`, which must not exist, while posts go on."""
@@ -153,12 +160,18 @@ class SqliteStore:
 
 
 def _open_migrated(path: Path, at_ms: int) -> sqlite3.Connection:
-    connection = connect(path)
     try:
-        migrate(connection, at_ms)
-    except BaseException:
-        connection.close()
-        raise
+        path.touch(0o600)
+        connection = connect(path)
+        try:
+            migrate(connection, at_ms)
+        except BaseException:
+            connection.close()
+            raise
+    except (OSError, sqlite3.OperationalError) as error:
+        raise Internal(f"the ledger at {path} could not be opened: {error}") from error
+    except sqlite3.DatabaseError as error:
+        raise LedgerCorrupt(f"what is at {path} is not a ledger: {error}") from error
     return connection
 
 
@@ -170,13 +183,3 @@ def _balance_at(path: Path, account: str, at_ms: int) -> Balance:
 def _total(path: Path, prefix: str, currency: str) -> Balance:
     with closing(SqliteReader(connect(path, readonly=True))) as reader:
         return reader.total(prefix, currency)
-
-
-def _digest(path: Path) -> str:
-    with open_archive(path) as archive:
-        return verify.digest(archive)
-
-
-def _verify(path: Path, progress: Progress | None) -> VerifyReport:
-    with open_archive(path) as archive:
-        return verify.verify(archive, progress)

@@ -117,6 +117,7 @@ def _part(target: Path) -> Path:
     part = target.with_name(f"{target.name}.part")
     for leftover in (part, Path(f"{part}-wal"), Path(f"{part}-shm"), Path(f"{part}-journal")):
         leftover.unlink(missing_ok=True)
+    part.touch(0o600)
     return part
 
 

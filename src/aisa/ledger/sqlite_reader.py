@@ -6,6 +6,7 @@ from __future__ import annotations
 import sqlite3
 from typing import Any
 
+from aisa.errors import Internal
 from aisa.ledger.account import EMPTY, Account, Balance, Floor
 from aisa.ledger.record import Record
 from aisa.ledger.store import PAGE_MAX
@@ -37,7 +38,11 @@ _LAST = 2**63 - 1
 
 
 class SqliteReader:
-    """Short questions; none takes longer than a page of rows, `balance_at` aside."""
+    """Short questions; none takes longer than a page of rows, `balance_at` and `total` aside.
+
+    Raises:
+        Internal: from any of them, if the file cannot be read.
+    """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -79,7 +84,7 @@ class SqliteReader:
 
     def total(self, prefix: str, currency: str) -> Balance:
         """Return the sums of all accounts of a currency whose names begin with `prefix`."""
-        rows = self._connection.execute(
+        rows = self._all(
             f"""SELECT {_SUMS} FROM account JOIN balance ON balance.account = account.seq
                 WHERE name >= ? AND name < ? AND currency = ?""",
             (prefix, prefix + "\x7f", currency),
@@ -98,7 +103,7 @@ class SqliteReader:
 
     def accounts(self, prefix: str, after: str, limit: int) -> list[Account]:
         """Return accounts by name."""
-        rows = self._connection.execute(
+        rows = self._all(
             """SELECT name, currency, floor, at_ms FROM account
                 WHERE name >= ? AND name < ? AND name > ? ORDER BY name LIMIT ?""",
             (prefix, prefix + "\x7f", after, _page(limit)),
@@ -120,7 +125,7 @@ class SqliteReader:
             "before": _LAST if before is None else before,
             "limit": _page(limit),
         }
-        return [_entry(row) for row in self._connection.execute(_HISTORY, values)]
+        return [_entry(row) for row in self._all(_HISTORY, values)]
 
     def hold(self, hold_id: str) -> HoldState | None:
         """Return the hold with that id and where it stands."""
@@ -148,7 +153,7 @@ class SqliteReader:
 
     def records(self, kind: str, after: str, limit: int) -> list[Record]:
         """Return the current versions of a kind's records by id."""
-        rows = self._connection.execute(
+        rows = self._all(
             """SELECT record.kind, record.id, record.version, body, at_ms
                 FROM record_head JOIN record ON record.seq = record_head.seq
                 WHERE record_head.kind = ? AND record_head.id > ?
@@ -158,7 +163,16 @@ class SqliteReader:
         return [Record(*row) for row in rows]
 
     def _one(self, sql: str, *values: str | int) -> tuple[Any, ...] | None:
-        return self._connection.execute(sql, values).fetchone()
+        rows = self._all(sql, values)
+        return rows[0] if rows else None
+
+    def _all(
+        self, sql: str, values: tuple[str | int, ...] | dict[str, int]
+    ) -> list[tuple[Any, ...]]:
+        try:
+            return self._connection.execute(sql, values).fetchall()
+        except sqlite3.Error as error:
+            raise Internal(f"the ledger could not be read: {error}") from error
 
 
 def _entry(row: tuple[Any, ...]) -> Entry:

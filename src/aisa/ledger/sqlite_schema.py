@@ -86,12 +86,17 @@ def connect(path: Path, *, readonly: bool = False) -> sqlite3.Connection:
     connection = sqlite3.connect(
         path, isolation_level=None, check_same_thread=False, cached_statements=256, timeout=30
     )
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA cache_size = -65536")
-    if readonly:
-        connection.execute("PRAGMA query_only = ON")
-    else:
-        connection.execute("PRAGMA journal_mode = WAL")
+    settings = [
+        "PRAGMA synchronous = FULL",
+        "PRAGMA cache_size = -65536",
+        "PRAGMA query_only = ON" if readonly else "PRAGMA journal_mode = WAL",
+    ]
+    try:
+        for setting in settings:
+            connection.execute(setting)
+    except sqlite3.Error:
+        connection.close()
+        raise
     return connection
 
 

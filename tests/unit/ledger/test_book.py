@@ -292,6 +292,15 @@ class TestLinked:
         )
         assert outcomes == [refused(Reason.BELOW_FLOOR, 2), APPLIED, APPLIED, APPLIED]
 
+    @pytest.mark.parametrize("end", [(), (PostHold("p", "h", 3),), (VoidHold("v", "h"),)])
+    def test_holds_of_a_refused_command_leave_nothing(
+        self, ledger: Ledger, end: tuple[Operation, ...]
+    ) -> None:
+        assert ledger.post(hold("h", 10), *end, move("a", ANN, BOB, 101)).status is Status.REFUSED
+        assert ledger.sums(ANN) == (0, 100, 0, 0)
+        assert ledger.sums(BOB) == (0, 0, 0, 0)
+        assert ledger.post(hold("h", 100)) == APPLIED
+
     def test_later_operations_see_earlier_ones(self, ledger: Ledger) -> None:
         assert ledger.post(move("a", ANN, BOB, 60), move("b", BOB, ANN, 60)) == APPLIED
 

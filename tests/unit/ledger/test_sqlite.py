@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from aisa.errors import ConfigInvalid, FileOwned, LedgerStopped
+from aisa.errors import ConfigInvalid, FileOwned, Internal, LedgerCorrupt, LedgerStopped
 from aisa.ledger import (
     Command,
     Floor,
@@ -179,3 +179,39 @@ def test_an_account_cached_or_not_is_the_same(path: Path) -> None:
     with open_archive(path) as archive:
         assert verify(archive).ok
         assert ("account:ann:aiUSD", (2, 15, 30, 0, 0)) in list(archive.balances())
+
+
+def test_what_is_no_ledger_is_refused_and_left_alone(path: Path) -> None:
+    path.write_bytes(b"something else entirely, not a database " * 100)
+    before = path.read_bytes()
+    with pytest.raises(LedgerCorrupt, match="is not a ledger"):
+        asyncio.run(SqliteStore.open(path, clock=now_ms))
+    assert path.read_bytes() == before
+    FileOwner(path).release()
+
+
+async def test_a_folder_that_is_not_there_is_said(tmp_path: Path) -> None:
+    with pytest.raises(ConfigInvalid, match="No such file"):
+        await SqliteStore.open(tmp_path / "missing" / "ledger.sqlite", clock=now_ms)
+    (tmp_path / "ledger.sqlite").mkdir()
+    with pytest.raises(Internal, match="could not be opened"):
+        await SqliteStore.open(tmp_path / "ledger.sqlite", clock=now_ms)
+
+
+async def test_the_files_are_the_owners_alone(store: SqliteStore, path: Path) -> None:
+    await store.backup(path.with_name("backup.sqlite"))
+    modes = {one.name: one.stat().st_mode & 0o777 for one in path.parent.glob("*.sqlite*")}
+    assert set(modes) >= {"ledger.sqlite", "ledger.sqlite-wal", "backup.sqlite"}
+    assert set(modes.values()) == {0o600}
+
+
+async def test_questions_to_a_closed_or_broken_store_say_so(path: Path) -> None:
+    store = await SqliteStore.open(path, clock=now_ms)
+    require_applied(await store.post(OPENED))
+    with closing(connect(path)) as connection:
+        connection.execute("DROP TABLE record_head")
+    with pytest.raises(Internal, match="could not be read"):
+        await store.record("k", "r")
+    await store.close()
+    with pytest.raises(LedgerStopped):
+        await store.balance(ANN)
