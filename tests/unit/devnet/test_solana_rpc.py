@@ -6,8 +6,15 @@ from typing import Any
 
 import msgspec
 import pytest
+from solders.compute_budget import set_compute_unit_limit, set_compute_unit_price
+from solders.hash import Hash
+from solders.instruction import Instruction
 from solders.keypair import Keypair
+from solders.message import Message, MessageV0, to_bytes_versioned
 from solders.pubkey import Pubkey
+from solders.signature import Signature
+from solders.system_program import TransferParams, transfer
+from solders.transaction import VersionedTransaction
 
 from aisa.devnet.solana import base58
 from aisa.devnet.solana import instruction as ix
@@ -158,3 +165,102 @@ def test_base58_agrees_with_addresses() -> None:
     assert base58.encode(bytes(OWNER)) == str(OWNER)
     with pytest.raises(ValueError, match="base58"):
         base58.decode("0OIl")
+
+
+def signed(devnet: Devnet, *steps: Instruction, legacy: bool = False) -> VersionedTransaction:
+    payer = Keypair.from_seed(bytes(range(32)))
+    latest: Any = devnet.call("getLatestBlockhash", {"commitment": "processed"})
+    blockhash = Hash.from_string(latest["value"]["blockhash"])
+    if legacy:
+        message = Message.new_with_blockhash(list(steps), payer.pubkey(), blockhash)
+        return VersionedTransaction(message, [payer])
+    return VersionedTransaction(
+        MessageV0.try_compile(payer.pubkey(), list(steps), [], blockhash), [payer]
+    )
+
+
+def in_base64(raw: bytes) -> str:
+    return base64.b64encode(raw).decode()
+
+
+def test_a_simulation_moves_nothing_and_shows_what_would_be(devnet: Devnet) -> None:
+    mint = Pubkey.from_string(mint_of(devnet))
+    account = ix.token_account(OWNER, mint)
+    to = Keypair().pubkey()
+    make = ix.create_token_account(OWNER, to, mint)
+    move = ix.transfer_tokens(OWNER, mint, ix.token_account(to, mint), 5, 6)
+    tx = signed(devnet, make, move)
+    unsigned = VersionedTransaction.populate(tx.message, [Signature.default()])
+    options = {
+        "encoding": "base64",
+        "innerInstructions": True,
+        "accounts": {"addresses": [str(account)], "encoding": "base64"},
+    }
+    simulated: Any = devnet.call("simulateTransaction", in_base64(bytes(unsigned)), options)
+    value = simulated["value"]
+    assert value["err"] is None
+    assert value["innerInstructions"][0]["index"] == 0
+    after = base64.b64decode(value["accounts"][0]["data"][0])
+    assert int.from_bytes(after[64:72], "little") == 1_499_995
+    missing: Any = devnet.call("getAccountInfo", str(ix.token_account(to, mint)))
+    assert missing["value"] is None
+    with pytest.raises(RpcRefusal, match="verification"):
+        devnet.call(
+            "simulateTransaction", in_base64(bytes(unsigned)), options | {"sigVerify": True}
+        )
+    with pytest.raises(RpcRefusal, match="replaceRecentBlockhash"):
+        devnet.call(
+            "simulateTransaction",
+            in_base64(bytes(tx)),
+            {"encoding": "base64", "sigVerify": True, "replaceRecentBlockhash": True},
+        )
+
+
+def test_a_simulation_on_an_old_blockhash_says_so_or_replaces_it(devnet: Devnet) -> None:
+    message = MessageV0.try_compile(OWNER, [ix.memo("x")], [], Hash.default())
+    tx = VersionedTransaction.populate(message, [Signature.default()])
+    old: Any = devnet.call("simulateTransaction", in_base64(bytes(tx)), {"encoding": "base64"})
+    assert old["value"]["err"] == "BlockhashNotFound"
+    options = {"encoding": "base64", "replaceRecentBlockhash": True}
+    new: Any = devnet.call("simulateTransaction", in_base64(bytes(tx)), options)
+    assert new["value"]["err"] is None
+    assert "lastValidBlockHeight" in new["value"]["replacementBlockhash"]
+
+
+def test_a_fee_is_told_before_it_is_paid(devnet: Devnet) -> None:
+    steps = [set_compute_unit_limit(100_000), set_compute_unit_price(30_000), ix.memo("fee")]
+    tx = signed(devnet, *steps)
+    told: Any = devnet.call("getFeeForMessage", in_base64(to_bytes_versioned(tx.message)))
+    assert told["value"] == 5_000 + 3_000
+    before: Any = devnet.call("getBalance", str(OWNER))
+    devnet.call("sendTransaction", in_base64(bytes(tx)), {"encoding": "base64"})
+    after: Any = devnet.call("getBalance", str(OWNER))
+    assert before["value"] - after["value"] == told["value"]
+
+
+def test_a_legacy_chain_tx_lands_and_is_shown_in_every_encoding(devnet: Devnet) -> None:
+    give = transfer(TransferParams(from_pubkey=OWNER, to_pubkey=OWNER, lamports=7))
+    tx = signed(devnet, give, ix.memo("legacy"), legacy=True)
+    signature = devnet.call("sendTransaction", base58.encode(bytes(tx)))
+    for encoding in ("json", "jsonParsed", "base64", "base58"):
+        options = {"encoding": encoding, "commitment": "confirmed"}
+        shown: Any = devnet.call("getTransaction", signature, options)
+        if encoding == "base64":
+            assert base64.b64decode(shown["transaction"][0]) == bytes(tx)
+        elif encoding == "base58":
+            assert base58.decode(shown["transaction"][0]) == bytes(tx)
+        elif encoding == "json":
+            assert shown["transaction"]["message"]["header"]["numRequiredSignatures"] == 1
+        else:
+            parsed = shown["transaction"]["message"]["instructions"][0]["parsed"]
+            assert parsed["info"]["lamports"] == 7
+    with pytest.raises(RpcRefusal, match="not served"):
+        devnet.call("getTransaction", signature, {"encoding": "x", "commitment": "confirmed"})
+    assert devnet.call("getTransaction", "1" * 64) is None
+
+
+def test_a_v0_chain_tx_needs_a_client_that_knows_versions(devnet: Devnet) -> None:
+    tx = signed(devnet, ix.memo("v0"))
+    signature = devnet.call("sendTransaction", in_base64(bytes(tx)), {"encoding": "base64"})
+    with pytest.raises(RpcRefusal, match="version"):
+        devnet.call("getTransaction", signature, {"commitment": "confirmed"})

@@ -22,7 +22,6 @@ from aisa.settlement.memory import MemoryDepositAddresses, MemoryJournal
 from aisa.settlement.solana import SolanaRail, SolanaSettings
 
 SEED = bytes(range(32))
-NOWHERE = 10_000_000_000
 
 
 class Wire(httpx2.AsyncBaseTransport):
@@ -30,6 +29,7 @@ class Wire(httpx2.AsyncBaseTransport):
 
     def __init__(self, devnet: Devnet) -> None:
         self.devnet = devnet
+        self.urls: list[str] = []
         self.calls: list[tuple[str, str]] = []
         self.tampers: dict[tuple[str, str], Callable[[Any], Any]] = {}
         self.bodies: dict[str, bytes] = {}
@@ -38,6 +38,7 @@ class Wire(httpx2.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         host = request.url.host.removesuffix(".test")
         body = await request.aread()
+        self.urls.append(str(request.url))
         if self.statuses.get(host) == 0:
             raise httpx2.ConnectError("cut")
         if host in self.bodies or host in self.statuses:

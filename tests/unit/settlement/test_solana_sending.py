@@ -195,10 +195,13 @@ async def test_a_lost_send_is_repeated_while_it_can_land(bench: Bench) -> None:
     assert bench.units(to) == 9
 
 
-async def test_another_node_is_asked_when_one_is_silent(bench: Bench) -> None:
+@pytest.mark.parametrize("silence", [0, 200, 429, 503])
+async def test_another_node_is_asked_when_one_is_silent(bench: Bench, silence: int) -> None:
     rail = bench.rail(hosts="one two", send_timeout_s=5)
     bench.fund(rail.treasury, 1_000)
-    bench.wire.statuses["one"] = 0
+    await rail.request(bench.token, "account:a:aiUSD")
+    bench.wire.statuses["one"] = silence
+    bench.wire.bodies["one"] = b"<html>busy</html>"
     assert isinstance(
         await settled(bench, rail, Outgoing("w", bench.token, 9, stranger())), Settled
     )
@@ -208,12 +211,12 @@ async def test_another_node_is_asked_when_one_is_silent(bench: Bench) -> None:
 async def test_a_node_that_talks_nonsense_is_refused(bench: Bench, body: bytes) -> None:
     rail = bench.rail()
     bench.wire.bodies["one"] = body
-    with pytest.raises(RailError):
-        await rail.holdings()
-    with pytest.raises(RailError):
-        await rail.incoming(b"")
-    with pytest.raises(RailError):
-        await rail.quote(bench.token, 1, stranger())
+    for ask in (rail.holdings, lambda: rail.incoming(b""), rail.conditions):
+        with pytest.raises(RailUnavailable):
+            await ask()
+    with pytest.raises(RailUnavailable):
+        await rail.send(Outgoing("w", bench.token, 1, stranger()))
+    assert bench.journal.bodies == {}
 
 
 async def test_an_rpc_of_another_network_is_refused(bench: Bench) -> None:
@@ -302,6 +305,14 @@ def test_no_secret_is_shown(bench: Bench) -> None:
     rail = bench.rail()
     assert SEED_HEX not in repr(rail._keys)
     assert rail.treasury in repr(rail._keys)
+
+
+async def test_a_url_is_used_whole(bench: Bench) -> None:
+    from aisa.settlement.solana.rpc import SolanaRpc
+
+    rpc = SolanaRpc(["http://one.test/v2/key?token=1"], transport=bench.wire)
+    assert await rpc.call(str, "getHealth") == "ok"
+    assert bench.wire.urls == ["http://one.test/v2/key?token=1"]
 
 
 SEED_HEX = bytes(range(32)).hex()

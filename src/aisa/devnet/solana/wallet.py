@@ -25,8 +25,9 @@ class SolanaWallet:
     """One key's tokens on a devnet, by its RPC. An async context manager."""
 
     def __init__(self, rpc_url: str, keypair: Keypair, *, timeout_s: float = 20.0) -> None:
+        self._rpc_url = rpc_url
         self._keypair = keypair
-        self._client = httpx2.AsyncClient(base_url=rpc_url, timeout=timeout_s, trust_env=False)
+        self._client = httpx2.AsyncClient(timeout=timeout_s, trust_env=False)
         self._timeout_s = timeout_s
 
     async def __aenter__(self) -> SolanaWallet:
@@ -103,7 +104,7 @@ class SolanaWallet:
         """
         body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
         try:
-            response = await self._client.post("/", json=body)
+            response = await self._client.post(self._rpc_url, json=body)
             answer = cast("dict[str, object]", response.raise_for_status().json())
         except (httpx2.HTTPError, ValueError) as error:
             raise RailUnavailable(f"the devnet does not answer {method}") from error

@@ -8,7 +8,7 @@ from typing import Generic, TypeVar, cast
 
 import msgspec
 
-from aisa.errors import RailError
+from aisa.errors import RailUnavailable
 
 T = TypeVar("T")
 
@@ -122,12 +122,12 @@ class AccountRow(msgspec.Struct, frozen=True):
         """The account's data.
 
         Raises:
-            RailError: it is not base64.
+            RailUnavailable: it is not base64.
         """
         try:
             return base64.b64decode(self.data[0], validate=True)
         except binascii.Error as error:
-            raise RailError("the RPC node sent an account that is not base64") from error
+            raise RailUnavailable("the RPC node sent an account that is not base64") from error
 
 
 class Simulated(msgspec.Struct, frozen=True):
@@ -169,5 +169,5 @@ def is_frozen(data: bytes) -> bool:
 def _units(row: TokenBalanceRow) -> int:
     text = row.ui_token_amount.amount
     if not (text.isascii() and text.isdecimal() and len(text) <= 20):
-        raise RailError("the RPC node sent a token balance that is not a number")
+        raise RailUnavailable("the RPC node sent a token balance that is not a number")
     return int(text)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
-from aisa.errors import RailError, RailUnavailable
+from aisa.errors import RailUnavailable
 from aisa.settlement.solana.address_book import AddressBook
 from aisa.settlement.solana.answer import STATUSES, AccountRow, InContext, token_units
 from aisa.settlement.solana.keys import token_account
@@ -107,7 +107,7 @@ class Purse:
         answers = await self._rpc.call_many(STATUSES, "getSignatureStatuses", pieces)
         statuses = [status for answer in answers for status in answer.value]
         if len(statuses) != len(signatures):
-            raise RailError("the RPC node left out signatures that it was asked for")
+            raise RailUnavailable("the RPC node left out signatures that it was asked for")
         return {
             signature
             for signature, status in zip(signatures, statuses, strict=True)
@@ -126,7 +126,7 @@ class Purse:
         )
         rows = [row for piece in answers for row in piece.value]
         if len(rows) != len(accounts):
-            raise RailError("the RPC node left out accounts that it was asked for")
+            raise RailUnavailable("the RPC node left out accounts that it was asked for")
         return [
             Source(owner, account, 0 if row is None else token_units(row.bytes()))
             for owner, account, row in zip(owners, accounts, rows, strict=True)

@@ -15,8 +15,9 @@ from aisa.errors import ConfigInvalid, RailError, RailUnavailable
 T = TypeVar("T")
 
 _BATCH = 50
-# The codes by which a node says "not me, not now": behind, unhealthy, or asked too often.
-_UNAVAILABLE_CODES = {-32004, -32005, -32014, -32016, 429}
+# The codes that blame the call. All others mean "not me, not now": behind, unhealthy, asked too
+# often; each operator of RPC nodes has codes of its own for that.
+_REFUSED_CODES = {-32600, -32601, -32602, -32002, -32003}
 
 
 class _RpcProblem(msgspec.Struct, frozen=True):
@@ -49,7 +50,6 @@ class SolanaRpc:
         self._clients = [
             # A proxy of this machine must not stand before a devnet on its loopback.
             httpx2.AsyncClient(
-                base_url=url,
                 timeout=timeout_s,
                 trust_env=not _is_loopback(url),
                 transport=transport,
@@ -61,8 +61,8 @@ class SolanaRpc:
         """Ask the nodes in turn until one answers.
 
         Raises:
-            RailUnavailable: no node answers now.
-            RailError: a node refuses the call, or answers nonsense.
+            RailUnavailable: no node gives an answer that can be read.
+            RailError: a node refuses the call.
         """
         problem = RailUnavailable("no RPC node was asked")
         for at in range(len(self._urls)):
@@ -76,8 +76,8 @@ class SolanaRpc:
         """Ask every node; the answers are in the order of the URLs.
 
         Raises:
-            RailUnavailable: one of them does not answer.
-            RailError: one of them refuses the call, or answers nonsense.
+            RailUnavailable: one of them gives no answer that can be read.
+            RailError: one of them refuses the call.
         """
         return [await self._ask(at, answer, method, params) for at in range(len(self._urls))]
 
@@ -87,8 +87,8 @@ class SolanaRpc:
         """Ask one method with many parameters, in batches, of the first node that answers.
 
         Raises:
-            RailUnavailable: no node answers now.
-            RailError: a node refuses a call, or answers nonsense.
+            RailUnavailable: no node gives an answer that can be read.
+            RailError: a node refuses a call.
         """
         results: list[T] = []
         for start in range(0, len(params), _BATCH):
@@ -108,24 +108,28 @@ class SolanaRpc:
     async def _batch(
         self, answer: type[T], method: str, params: Sequence[Sequence[object]]
     ) -> list[T]:
-        calls = [_call(number, method, one) for number, one in enumerate(params)]
         problem = RailUnavailable("no RPC node was asked")
         for at in range(len(self._urls)):
             try:
-                answers = _decode(await self._post(at, calls), list[_Answer], method)
+                return await self._ask_batch(at, answer, method, params)
             except RailUnavailable as error:
                 problem = error
-                continue
-            by_id = {one.id: one for one in answers}
-            if set(by_id) != set(range(len(calls))):
-                raise RailError(f"the RPC node did not answer a whole batch of {method}")
-            return [_result(by_id[at], answer, method) for at in range(len(calls))]
         raise problem
+
+    async def _ask_batch(
+        self, at: int, answer: type[T], method: str, params: Sequence[Sequence[object]]
+    ) -> list[T]:
+        calls = [_call(number, method, one) for number, one in enumerate(params)]
+        answers = _decode(await self._post(at, calls), list[_Answer], method)
+        by_id = {one.id: one for one in answers}
+        if set(by_id) != set(range(len(calls))):
+            raise RailUnavailable(f"the RPC node did not answer a whole batch of {method}")
+        return [_result(by_id[number], answer, method) for number in range(len(calls))]
 
     async def _post(self, at: int, body: object) -> bytes:
         try:
             response = await self._clients[at].post(
-                "/",
+                self._urls[at],  # whole, not as a base: it may end in a key or a query
                 content=msgspec.json.encode(body),
                 headers={"content-type": "application/json"},
             )
@@ -144,7 +148,7 @@ def _decode(body: bytes, shape: type[T], method: str) -> T:
     try:
         return msgspec.json.decode(body, type=shape)
     except msgspec.DecodeError as error:
-        raise RailError(f"the RPC node's answer to {method} is malformed") from error
+        raise RailUnavailable(f"the RPC node's answer to {method} is malformed") from error
 
 
 def _result(answer: _Answer, shape: type[T], method: str) -> T:
@@ -152,9 +156,9 @@ def _result(answer: _Answer, shape: type[T], method: str) -> T:
     if problem is None:
         return _decode(bytes(answer.result), shape, method)
     text = f"{method}: {problem.message[:200]}"
-    if problem.code in _UNAVAILABLE_CODES:
-        raise RailUnavailable(text, code=problem.code)
-    raise RailError(text, code=problem.code)
+    if problem.code in _REFUSED_CODES:
+        raise RailError(text, code=problem.code)
+    raise RailUnavailable(text, code=problem.code)
 
 
 def _is_loopback(url: str) -> bool:
