@@ -38,7 +38,7 @@ def _tell(event: Event) -> None:
     sys.stdout.buffer.flush()
 
 
-async def fund(plan: Plan, client: NodeClient) -> int:
+async def fund(plan: Plan, client: NodeClient) -> Event:
     """Send every token that the agent has outside to its deposit address; wait for the credit."""
     token = await _token(client, plan.asset)
     address = await client.deposit_address(token.asset)
@@ -46,7 +46,7 @@ async def fund(plan: Plan, client: NodeClient) -> int:
         units = await wallet.token_units(plan.mint)
         await wallet.send_token(plan.mint, address.address, units)
     await _until(lambda: _has(client, token.currency, units), "the deposit is not credited")
-    return units
+    return Event(done=True, units=units, address=address.address)
 
 
 async def work(plan: Plan, agent: AsyncAgent) -> Job:
@@ -133,7 +133,7 @@ async def _serve(plan: Plan, root: bytes) -> None:
 async def _step(name: str, plan: Plan, client: NodeClient, agent: AsyncAgent) -> Event:
     match name:
         case "fund":
-            return Event(done=True, units=await fund(plan, client))
+            return await fund(plan, client)
         case "work":
             return Event(done=True, job=await work(plan, agent))
         case "leave":

@@ -12,6 +12,7 @@ import secrets
 import shutil
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,9 +20,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final, cast
 
-from aisa.client import NodeClient, SolvencyInfo
 from aisa.demo.agent_link import AgentLink
-from aisa.demo.audit import Auditor
+from aisa.demo.audit import Auditor, ChainView
 from aisa.demo.conservation import asset_sums
 from aisa.demo.devnet_file import DevnetFile, Mintable
 from aisa.demo.invoice import sample_invoices
@@ -72,15 +72,16 @@ class Play:
     async def _acts(self, stack: Stack, devnet: DevnetFile, book: RateBook) -> Outcome:
         token = devnet.token(SYMBOL)
         async with self.agent.open() as wallet:
-            auditor = self._auditor(wallet, devnet, token)
+            auditor = self._auditor(wallet, stack, devnet, token)
             before = await auditor.read()
             known = {fee.tx for fee in before.fees}
             self.tell("the issuer mints aiUSD into the agent's own token account")
             await wallet.request_airdrop(FEES_LAMPORTS)
             await wallet.request_tokens(token.mint, self._purse_units())
-            job = await self._agent_acts(stack, devnet, token)
-            books = await self._books(stack, devnet, token)
+            job = await self._agent_acts(stack, devnet, token, auditor)
+            self.tell("everything is read back: the ledger, the accounts, the chain")
             after = await auditor.read()
+            books = await self._books(stack, after, token)
         fees = [fee for fee in after.fees if fee.tx not in known]
         mints = after.minted[len(before.minted) :]
         outcome = Outcome(
@@ -96,7 +97,9 @@ class Play:
         )
         return self._checked(outcome, token)
 
-    async def _agent_acts(self, stack: Stack, devnet: DevnetFile, token: Mintable) -> Job:
+    async def _agent_acts(
+        self, stack: Stack, devnet: DevnetFile, token: Mintable, auditor: Auditor
+    ) -> Job:
         link = AgentLink(
             stack.family.start(
                 "agent",
@@ -107,7 +110,8 @@ class Play:
         )
         await link.open(self._plan(devnet, token))
         self.tell("the agent sends them on chain to its deposit address at the node")
-        await link.step("fund", _STEP_S_MAX)
+        funded = await link.step("fund", _STEP_S_MAX)
+        auditor.roles[funded.address] = "node"
         self.tell(f"the agent converts a year of invoices: {self.calls:,} lookups at $0.0001")
         worked = await link.step("work", _STEP_S_MAX + self.calls * _CALL_S_MAX, self._on_event)
         self.tell("the seller redeems its vouchers and withdraws on chain")
@@ -118,12 +122,23 @@ class Play:
         assert worked.job is not None
         return worked.job
 
-    async def _books(self, stack: Stack, devnet: DevnetFile, token: Mintable) -> Books:
-        self.tell("everything is read back: the ledger, the accounts, the chain")
+    async def _books(self, stack: Stack, chain: ChainView, token: Mintable) -> Books:
+        """Add the ledger's accounts up, and set them beside what the chain says the node holds."""
         verified = await self._command(stack, "ledger", "verify")
-        async with NodeClient(devnet.node) as client:
-            solvency = await client.solvency()
-        return _books(bool(verified["ok"]), solvency, token)
+        listed = await self._command(stack, "ledger", "balance", "")
+        owed = Counter[str]()
+        for account in listed["accounts"]:
+            if account["currency"] == SYMBOL:
+                owed[account["account"].partition(":")[0]] += int(account["units"])
+        fees, outside = owed.pop("fee", 0), owed.pop("network", 0)
+        held = sum(
+            one.units
+            for one in chain.holdings
+            if one.asset == token.asset and one.role not in {"agent", "seller"}
+        )
+        customers = owed.total()
+        is_balanced = customers + fees + outside == 0
+        return Books(bool(verified["ok"]) and is_balanced, customers, fees, held)
 
     def _on_event(self, event: Event) -> None:
         self.count("paid calls", event.count, self.calls)
@@ -144,7 +159,9 @@ class Play:
     def _purse_units(self) -> int:
         return max(2_000_000, 2 * self.calls * PRICE_UNITS)
 
-    def _auditor(self, wallet: SolanaWallet, devnet: DevnetFile, token: Mintable) -> Auditor:
+    def _auditor(
+        self, wallet: SolanaWallet, stack: Stack, devnet: DevnetFile, token: Mintable
+    ) -> Auditor:
         genesis = Genesis()
         faucet, issuer = (str(genesis.keypair(role).pubkey()) for role in ("faucet", "issuer"))
         roles = {
@@ -153,6 +170,7 @@ class Play:
             token.mint: "mint",
             self.agent.address: "agent",
             self.seller.address: "seller",
+            **dict.fromkeys(stack.treasuries, "node"),
         }
         roots = (faucet, issuer, token.mint)
         return Auditor(wallet, devnet.solana_network, roots, roles)
@@ -208,12 +226,6 @@ class Play:
                 hint=complaint.decode("utf-8", "replace").strip()[-1000:],
             )
         return cast("dict[str, Any]", json.loads(answer))
-
-
-def _books(ledger_ok: bool, solvency: SolvencyInfo, token: Mintable) -> Books:
-    owed = next(one for one in solvency.liabilities if one.currency == SYMBOL)
-    held = next(one for one in solvency.holdings if one.asset == token.asset)
-    return Books(ledger_ok, owed.customers + owed.suspense, owed.fees, held.held)
 
 
 @contextmanager

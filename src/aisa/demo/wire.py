@@ -26,5 +26,6 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     done: bool = False
     count: int = 0
     units: int = 0
+    address: str = ""
     job: Job | None = None
     problem: str = ""
