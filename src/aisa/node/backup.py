@@ -14,10 +14,11 @@ import msgspec
 
 from aisa.errors import LedgerCorrupt, NotFound, StateConflict
 from aisa.ledger.sqlite_backup import backup_file, digest_file, restore, verify_file
-from aisa.node.config import load_config
-from aisa.node.initialise import CONFIG_NAME, KEY_NAME, write_new
+from aisa.node.config import load_config, parse_config
+from aisa.node.initialise import CONFIG_NAME, write_new
 
 LEDGER_NAME: Final = "ledger.sqlite"
+KEY_NAME: Final = "node.key"
 MANIFEST_NAME: Final = "manifest.json"
 _FORMAT: Final = "aisa-node-backup/1"
 
@@ -75,17 +76,19 @@ def restore_node(source: Path, folder: Path) -> Manifest:
     key, settings = (source / KEY_NAME).read_bytes(), (source / CONFIG_NAME).read_bytes()
     if (_sha256(key), _sha256(settings)) != (manifest.key_sha256, manifest.config_sha256):
         raise LedgerCorrupt(f"the key or configuration in {source} was changed")
-    for name in (CONFIG_NAME, KEY_NAME, LEDGER_NAME):
-        if (folder / name).exists():
-            raise StateConflict(f"{folder / name} exists", hint="restore into an empty folder")
-    folder.mkdir(parents=True, exist_ok=True)
-    restore(source / LEDGER_NAME, folder / LEDGER_NAME)
-    digest = digest_file(folder / LEDGER_NAME)
+    config_path, config = folder / CONFIG_NAME, parse_config(settings.decode(), {}, folder)
+    for path in (config_path, config.key_path, config.ledger_path):
+        if path.exists():
+            raise StateConflict(f"{path} exists", hint="restore into an empty folder")
+    for parent in (folder, config.state):
+        parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    restore(source / LEDGER_NAME, config.ledger_path)
+    digest = digest_file(config.ledger_path)
     if digest != manifest.digest:
-        (folder / LEDGER_NAME).unlink()
+        config.ledger_path.unlink()
         raise LedgerCorrupt(f"the ledger in {source} was changed", digest=digest)
-    write_new(folder / KEY_NAME, key)
-    write_new(folder / CONFIG_NAME, settings)
+    write_new(config.key_path, key)
+    write_new(config_path, settings)
     return manifest
 
 

@@ -15,7 +15,6 @@ from aisa.node.key import make_key, make_passphrase_file
 from aisa.protocol.aip import hub_network
 
 CONFIG_NAME: Final = "node.toml"
-KEY_NAME: Final = "node.key"
 PASSPHRASE_NAME: Final = "node.passphrase"  # noqa: S105 - a file's name
 _EMPTY: Final = """\
 # Settings: docs/reference/config.md
@@ -95,8 +94,7 @@ def init_node(
         StateConflict: there is a node already; nothing is overwritten.
         ConfigInvalid: the configuration cannot work.
     """
-    parse_config(config, {}, folder)
-    config_path, key_path = folder / CONFIG_NAME, folder / KEY_NAME
+    config_path, key_path = folder / CONFIG_NAME, parse_config(config, {}, folder).key_path
     for path in (config_path, key_path):
         if path.exists():
             raise StateConflict(f"{path} exists already", hint="there is a node in this folder")
