@@ -25,6 +25,7 @@ from aisa.sdk.desk import (
     ask_price,
     close_all,
     open_purse,
+    perform,
     pin_anew,
     read_channels,
     read_events,
@@ -36,7 +37,7 @@ from aisa.sdk.desk import (
 )
 from aisa.sdk.keeping import keep_receipts, keep_receipts_aside
 from aisa.sdk.step import Lost, Reply, Send
-from aisa.sdk.sync_driver import SyncDriver, SyncHubFactory
+from aisa.sdk.sync_driver import SendSync, SyncDriver, SyncHubFactory
 
 CONNECTIONS_MAX: Final = 256
 _KEEP_EVERY_S: Final = 1.0

@@ -18,7 +18,7 @@ from aisa.client import NodeClient
 from aisa.errors import InvalidRequest
 from aisa.money import Amount
 from aisa.sdk.answer import Answer, ClosedChannel, Payment, Quote, Receipt, Spent
-from aisa.sdk.async_driver import AsyncDriver, HubFactory
+from aisa.sdk.async_driver import AsyncDriver, HubFactory, SendAsync
 from aisa.sdk.budget import Budget, amount_of
 from aisa.sdk.call import Call, Place, encode_content, prepare_headers
 from aisa.sdk.desk import (
@@ -27,6 +27,7 @@ from aisa.sdk.desk import (
     ask_price,
     close_all,
     open_purse,
+    perform,
     pin_anew,
     read_channels,
     read_events,

@@ -59,13 +59,13 @@ class AsyncDriver:
             case Pause(seconds):
                 return await asyncio.sleep(seconds)
             case Aside(work):
-                return self.aside(work)
+                return self.aside(work, send)
             case Send():
                 return await send(step)
 
-    def aside(self, work: Dance[Any]) -> None:
+    def aside(self, work: Dance[Any], send: SendAsync | None = None) -> None:
         """Dance beside whatever else goes on."""
-        task = asyncio.create_task(self.drive(work))
+        task = asyncio.create_task(self.drive(work, send))
         self._aside.add(task)
         task.add_done_callback(self._aside.discard)
 

@@ -75,13 +75,13 @@ class SyncDriver:
             case Pause(seconds):
                 return time.sleep(seconds)
             case Aside(work):
-                return self.aside(work)
+                return self.aside(work, send)
             case Send():
                 return send(step)
 
-    def aside(self, work: Dance[Any]) -> None:
+    def aside(self, work: Dance[Any], send: SendSync | None = None) -> None:
         """Dance in a thread beside whatever else goes on."""
-        future = self._workers.submit(self.drive, work)
+        future = self._workers.submit(self.drive, work, send)
         self._aside.add(future)
         future.add_done_callback(self._aside.discard)
 
