@@ -108,6 +108,7 @@ class Redeemer:
         self._sweep = sweep
         self._interval_s = min(interval_s, CLOSING_CHECK_S)
         self._wake = asyncio.Event()
+        self._one_round = asyncio.Lock()
         self._refused: set[int] = set()
         self._waiting: list[asyncio.Future[None]] = []
         self._task: asyncio.Task[None] | None = None
@@ -148,6 +149,10 @@ class Redeemer:
             NodeUnavailable: the hub did not answer; the same claims are repeated later.
             StoreUnavailable: a claim could not be made durable, so it was not sent.
         """
+        async with self._one_round:
+            await self._redeem_all()
+
+    async def _redeem_all(self) -> None:
         # Twice: a claim that was open is repeated as it was, and only the next can be final.
         for _ in range(2):
             numbers = sorted(self._till.owing.get(self._network, set()) - self._refused)
