@@ -54,6 +54,9 @@ EXPIRIES_MAX = 1_000
 # Rows hold plain integers: an enum member costs a look-up and a conversion for every row.
 _TRANSFER = int(EntryKind.TRANSFER)
 _HOLD = int(EntryKind.HOLD)
+# A union written out in a call is made anew at each: a microsecond for each command.
+_UNNAMED = (OpenAccount, PutRecord)
+_RESOLVING = (PostHold, VoidHold)
 _NOT_NEGATIVE = int(Floor.NOT_NEGATIVE)
 _OPEN = int(HoldStatus.OPEN)
 _RESOLVED = {
@@ -188,7 +191,7 @@ class _Fold:
         fresh: int | None = None
         seen: set[str] = set()
         for index, operation in enumerate(command):
-            if isinstance(operation, OpenAccount | PutRecord):
+            if isinstance(operation, _UNNAMED):
                 continue
             row = self.known.get(operation.id)
             if operation.id in seen or (row is not None and not self._is_same(operation, row)):
@@ -455,9 +458,10 @@ def _ids(commands: Sequence[Command], outcomes: Sequence[Outcome | None]) -> set
         if outcome is not None:
             continue
         for operation in command:
-            if not isinstance(operation, OpenAccount | PutRecord):
-                ids.add(operation.id)
-            if isinstance(operation, PostHold | VoidHold):
+            if isinstance(operation, _UNNAMED):
+                continue
+            ids.add(operation.id)
+            if isinstance(operation, _RESOLVING):
                 ids.add(operation.hold)
     return ids
 
