@@ -67,6 +67,7 @@ class WalletLane:
     channel: bytes
     lane: int
     leased: int
+    session: bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from aisa.channel.wallet import UnknownSpend, WalletEvent
 from aisa.client import SyncNodeClient
 from aisa.errors import InvalidRequest
 from aisa.money import Amount
+from aisa.protocol.aip import ReceiptProof
 from aisa.sdk.answer import Answer, ClosedChannel, Payment, Quote, Receipt, Spent
 from aisa.sdk.budget import Budget, amount_of
 from aisa.sdk.call import Call, Place, encode_content, prepare_headers
@@ -36,6 +37,7 @@ from aisa.sdk.desk import (
     wall_clock_ms,
 )
 from aisa.sdk.keeping import keep_receipts, keep_receipts_aside
+from aisa.sdk.proof import prove
 from aisa.sdk.step import Lost, Reply, Send
 from aisa.sdk.sync_driver import SendSync, SyncDriver, SyncHubFactory
 
@@ -92,8 +94,8 @@ class Agent:
         self._driver = SyncDriver(
             self._send, hub or (lambda url, signer: SyncNodeClient(url, signer, clock=clock))
         )
-        limits = httpx2.Limits(max_connections=CONNECTIONS_MAX)
-        self._http = httpx2.Client(limits=limits, trust_env=False, headers={"User-Agent": "aisa"})
+        self._http: httpx2.Client | None = None
+        self._connecting = threading.Lock()
         self._closing = threading.Event()
         self._keeper: threading.Thread | None = None
 
@@ -191,6 +193,15 @@ class Agent:
         self._driver.drive(keep_receipts(self._purse))
         return read_receipts(self._purse, after, limit)
 
+    def prove(self, receipt: Receipt) -> ReceiptProof:
+        """Fetch a receipt's proof from its seller and check it: it convinces anyone.
+
+        Raises:
+            ReceiptInvalid: the seller's proof does not hold.
+            NotFound: the seller keeps it no longer.
+        """
+        return self._driver.drive(prove(self._purse, receipt))
+
     def unknown_calls(self) -> list[UnknownSpend]:
         """Return what sellers may have charged without an answer that was kept."""
         self._driver.drive(keep_receipts(self._purse))
@@ -220,7 +231,8 @@ class Agent:
         self._driver.drive(say_goodbye(self._purse))
         self._driver.close()
         self._purse.wallet.close()
-        self._http.close()
+        if self._http is not None:
+            self._http.close()
 
     def perform(self, call: Call, send: SendSync | None = None) -> Answer:
         """Make a prepared call, through another way of sending if one is given."""
@@ -252,11 +264,21 @@ class Agent:
         )
 
     def _send(self, request: Send) -> Reply | Lost:
-        reply = send_with(self._http, request)
+        reply = send_with(self._http or self._connect(), request)
         if self._purse.receipts and self._keeper is None:
             self._keeper = threading.Thread(target=self._keep, name="aisa-receipts", daemon=True)
             self._keeper.start()
         return reply
+
+    def _connect(self) -> httpx2.Client:
+        with self._connecting:
+            if self._http is None:
+                self._http = httpx2.Client(
+                    limits=httpx2.Limits(max_connections=CONNECTIONS_MAX),
+                    trust_env=False,
+                    headers={"User-Agent": "aisa"},
+                )
+            return self._http
 
     def _keep(self) -> None:
         while not self._closing.wait(_KEEP_EVERY_S):

@@ -17,6 +17,7 @@ from aisa.channel.wallet import UnknownSpend, WalletEvent
 from aisa.client import NodeClient
 from aisa.errors import InvalidRequest
 from aisa.money import Amount
+from aisa.protocol.aip import ReceiptProof
 from aisa.sdk.answer import Answer, ClosedChannel, Payment, Quote, Receipt, Spent
 from aisa.sdk.async_driver import AsyncDriver, HubFactory, SendAsync
 from aisa.sdk.budget import Budget, amount_of
@@ -38,6 +39,7 @@ from aisa.sdk.desk import (
     wall_clock_ms,
 )
 from aisa.sdk.keeping import keep_receipts, keep_receipts_aside
+from aisa.sdk.proof import prove
 from aisa.sdk.step import Lost, Reply, Send
 
 CONNECTIONS_MAX: Final = 256
@@ -198,6 +200,15 @@ class AsyncAgent:
         """Return the wallet's receipts, those with a number above `after`."""
         await self._driver.drive(keep_receipts(self._purse))
         return read_receipts(self._purse, after, limit)
+
+    async def prove(self, receipt: Receipt) -> ReceiptProof:
+        """Fetch a receipt's proof from its seller and check it: it convinces anyone.
+
+        Raises:
+            ReceiptInvalid: the seller's proof does not hold.
+            NotFound: the seller keeps it no longer.
+        """
+        return await self._driver.drive(prove(self._purse, receipt))
 
     async def unknown_calls(self) -> list[UnknownSpend]:
         """Return what sellers may have charged without an answer that was kept."""

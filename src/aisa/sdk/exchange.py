@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Final
 
+from aisa.channel.payer import PayerChannel
 from aisa.errors import (
     AisaError,
     MalformedMessage,
@@ -11,7 +13,15 @@ from aisa.errors import (
     RailUnavailable,
     RedirectRefused,
 )
-from aisa.protocol.aip import Action, SessionRequest, format_action
+from aisa.identity import Signer
+from aisa.protocol.aip import (
+    Action,
+    OpenAction,
+    Session,
+    SessionRequest,
+    Voucher,
+    format_action,
+)
 from aisa.protocol.aip.challenge import INTENT, METHOD
 from aisa.protocol.mpp import parse_challenges
 from aisa.protocol.problem import error_of, parse_problem
@@ -57,6 +67,15 @@ def wait_in(reply: Reply) -> float | None:
     if not text.isdecimal() or len(text) > 9:
         return None
     return min(float(text), WAIT_S_MAX)
+
+
+def open_action(
+    channel: PayerChannel, session: Session, payer: Signer, voucher: Voucher
+) -> OpenAction:
+    """Return the action that shows a channel's deposit and one session of it to the seller."""
+    signature = payer.sign(session.signing_bytes())
+    signed = dataclasses.replace(session, signature=signature)
+    return OpenAction(channel.terms, channel.statement, signed, voucher)
 
 
 def post_action(clock: Clock, url: str, action: Action) -> Dance[bytes]:

@@ -8,13 +8,22 @@ import msgspec
 
 from aisa.channel.payer import ChannelState, PayerChannel
 from aisa.channel.wallet import WalletEvent, WalletLane
-from aisa.errors import AisaError, MalformedMessage, ReceiptInvalid
+from aisa.client import calls
+from aisa.errors import (
+    AisaError,
+    ChannelUnknown,
+    MalformedMessage,
+    ReceiptInvalid,
+    SessionExpired,
+)
+from aisa.identity import Signer
 from aisa.protocol import base64url
-from aisa.protocol.aip import CloseLaneAction, LaneClosed, close_lane_bytes
+from aisa.protocol.aip import CloseLaneAction, LaneClosed, Voucher, close_lane_bytes
 from aisa.protocol.aip.field import parse_json, parse_units_text
-from aisa.sdk.exchange import post_action
+from aisa.sdk.exchange import open_action, post_action
+from aisa.sdk.meeting import known_nodes
 from aisa.sdk.purse import Purse
-from aisa.sdk.step import Dance, run
+from aisa.sdk.step import Dance, ask, run
 
 _NOTICE_BYTES_MAX: Final = 4096
 
@@ -70,11 +79,34 @@ def _return_lane(purse: Purse, lane: WalletLane) -> Dance[int]:
     payer = purse.payer_key(channel.terms.network, channel.terms.payee)
     signature = payer.sign(close_lane_bytes(lane.channel, lane.lane))
     action = CloseLaneAction(lane.channel, lane.lane, signature)
-    raw = yield from post_action(purse.clock, channel.session_url, action)
+    try:
+        raw = yield from post_action(purse.clock, channel.session_url, action)
+    except (ChannelUnknown, SessionExpired):
+        # The process died before the seller saw its session: it is shown, so that it can be closed.
+        yield from _show_session(purse, channel, lane, payer)
+        raw = yield from post_action(purse.clock, channel.session_url, action)
     notice, now_ms = read_notice(raw), purse.clock()
     if (notice.channel, notice.lane) != (lane.channel, lane.lane):
         raise ReceiptInvalid("the payee's notice is about another lane")
     return (yield from run(lambda: wallet.lane_returned(lane, notice, now_ms=now_ms)))
+
+
+def _show_session(
+    purse: Purse, channel: PayerChannel, lane: WalletLane, payer: Signer
+) -> Dance[None]:
+    wallet = purse.wallet
+    found = yield from run(lambda: wallet.session(lane.session))
+    nodes = yield from known_nodes(purse)
+    node = nodes.get(channel.terms.network)
+    if found is None or node is None:
+        raise SessionExpired("the lane's session cannot be shown again")
+    statement = yield from ask(node.url, node.signer, calls.statement(lane.channel))
+    channel = yield from run(lambda: wallet.open_channel(lane.channel, statement))
+    # The ceiling that was signed last, signed again; it does not rise.
+    plain = Voucher(lane.channel, channel.signed)
+    voucher = Voucher(lane.channel, channel.signed, 0, payer.sign(plain.message()))
+    action = open_action(channel, found.session, payer, voucher)
+    yield from post_action(purse.clock, channel.session_url, action)
 
 
 def _note(purse: Purse, lane: WalletLane, error: AisaError) -> Dance[None]:

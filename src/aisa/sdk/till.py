@@ -8,7 +8,7 @@ from aisa.channel.payer_lane import LaneMeter
 from aisa.channel.wallet import SessionPlan, WalletSession
 from aisa.errors import AisaError, ChannelUnknown, StateConflict, StatementRefused
 from aisa.identity import ExchangeKey
-from aisa.protocol.aip import OpenAction, Session, Voucher
+from aisa.protocol.aip import Voucher
 from aisa.sdk.deposit import (
     STATEMENT_AGE_S,
     find_channel,
@@ -16,7 +16,7 @@ from aisa.sdk.deposit import (
     top_up,
     top_up_aside,
 )
-from aisa.sdk.exchange import post_action
+from aisa.sdk.exchange import open_action, post_action
 from aisa.sdk.lane_return import return_dead_lanes
 from aisa.sdk.purse import EXPIRY_MARGIN_S, Purse, Seller, Till
 from aisa.sdk.step import Aside, Dance, exclusively, run
@@ -108,28 +108,16 @@ def _show_session(purse: Purse, seller: Seller, till: Till) -> Dance[None]:
     if purse.clock() // 1000 - channel.statement.issued > STATEMENT_AGE_S:
         channel = yield from fresh_statement(purse, seller, till.channel)
     url = seller.offer.session_url
+    voucher = Voucher.decode(till.meter.voucher)
+    action = open_action(channel, till.session, till.payer, voucher)
     try:
-        yield from post_action(purse.clock, url, _open_action(till, channel))
+        yield from post_action(purse.clock, url, action)
     except StatementRefused:
         channel = yield from fresh_statement(purse, seller, till.channel)
-        yield from post_action(purse.clock, url, _open_action(till, channel))
+        action = open_action(channel, till.session, till.payer, voucher)
+        yield from post_action(purse.clock, url, action)
     till.shown_deposit = channel.deposit
     till.meter.mark_shown(till.meter.leased)
-
-
-def _open_action(till: Till, channel: PayerChannel) -> OpenAction:
-    plain = till.session
-    session = Session(
-        plain.channel,
-        plain.payer_x25519,
-        plain.payee_x25519,
-        plain.lane_first,
-        plain.lane_count,
-        plain.expiry,
-        till.payer.sign(plain.signing_bytes()),
-    )
-    voucher = Voucher.decode(till.meter.voucher)
-    return OpenAction(channel.terms, channel.statement, session, voucher)
 
 
 def lease(purse: Purse, seller: Seller, till: Till, price: int) -> Dance[None]:

@@ -199,7 +199,7 @@ def dead_lanes(
 ) -> list[WalletLane]:
     """Return the open lanes of dead owners."""
     rows = db.execute(
-        "SELECT lanes.channel, lane, leased, owner FROM lanes JOIN sessions USING (session)"
+        "SELECT lanes.channel, lane, leased, session, owner FROM lanes JOIN sessions USING (session)"
         " WHERE lanes.state = 'open' AND sessions.state = 'live'"
         " AND (? IS NULL OR lanes.channel = ?) AND NOT EXISTS ("
         "  SELECT 1 FROM calls WHERE calls.channel = lanes.channel AND calls.lane = lanes.lane"
@@ -208,7 +208,7 @@ def dead_lanes(
     ).fetchall()
     dead = {owner for owner in {row["owner"] for row in rows} if is_dead(owner)}
     return [
-        WalletLane(row["channel"], row["lane"], row["leased"])
+        WalletLane(row["channel"], row["lane"], row["leased"], row["session"])
         for row in rows
         if row["owner"] in dead
     ]
