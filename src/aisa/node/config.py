@@ -57,7 +57,7 @@ NODE_SETTINGS: Final = (
         "",
         "a file with the key's passphrase, readable by its owner only; without it one is asked for",
     ),
-    Setting("labels", texts(text(r"[\x20-\x7e]{1,60}")), (), "words that GET /v1/node shows"),
+    Setting("labels", texts(text(r"[\x20-\x7e]{1,160}")), (), "words that GET /v1/node shows"),
     Setting("closing_s", integer(1, 10**7), 86_400, "uptime until a closing channel is closed"),
     Setting("solvency_s", integer(1, 3600), 60, "seconds between two solvency checks"),
     Setting("deposit_poll_ms", integer(10, 10**6), 500, "pause between two looks for deposits"),

@@ -64,7 +64,7 @@ def run(
             on_ready(listening)
 
     try:
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        with asyncio.Runner(loop_factory=loop_factory()) as runner:
             runner.run(serve(config, seed, on_ready=tell))
     finally:
         if ready_file is not None:
@@ -73,7 +73,7 @@ def run(
 
 async def serve(config: NodeConfig, seed: bytes, *, on_ready: Callable[[Listening], None]) -> None:
     """Serve until a signal comes or this task is cancelled; see `run`."""
-    listener = _listen(config)
+    listener = listen(config.host, config.port)
     with listener:
         async with assembled(config, seed) as services:
             url = _url(config.host, listener)
@@ -167,23 +167,6 @@ def _uvicorn_config(config: NodeConfig, services: Services) -> uvicorn.Config:
     )
 
 
-def _listen(config: NodeConfig) -> socket.socket:
-    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((config.host, config.port))
-        listener.listen(1024)
-        listener.setblocking(False)
-    except OSError as error:
-        listener.close()
-        raise ConfigInvalid(
-            f"cannot listen on {config.host} port {config.port}: {error.strerror}",
-            hint="another process may use it; set port",
-        ) from error
-    return listener
-
-
 def _url(host: str, listener: socket.socket) -> str:
     port = listener.getsockname()[1]
     shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host)  # noqa: S104 - only shown
@@ -203,11 +186,3 @@ def _write_ready(path: Path, listening: Listening) -> None:
     part = path.with_name(path.name + ".part")
     part.write_text(json.dumps(document) + "\n")
     part.replace(path)
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    if sys.platform == "win32":
-        return None
-    import uvloop  # noqa: PLC0415 - not on every platform
-
-    return uvloop.new_event_loop
