@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from aisa.channel.wallet_sqlite.wallet import SqliteWallet
+from aisa.errors import ConfigInvalid
+from tests.contract.wallet_suite import WalletSuite, opened
+
+CLAIMER = """
+import sys
+from pathlib import Path
+from aisa.channel.payer import LeaseAsk, Limits
+from aisa.channel.wallet import SessionPlan
+from aisa.channel.wallet_sqlite.wallet import SqliteWallet
+from aisa.errors import BudgetExceeded
+
+path, seed = sys.argv[1:]
+wallet = SqliteWallet(Path(path))
+(channel,) = wallet.channels()
+key = bytes([int(seed)]) * 32
+made = wallet.make_session(SessionPlan(channel.channel, key, key, bytes(32), 2**40))
+units = 0
+try:
+    while True:
+        ask = LeaseAsk(3, 7)
+        granted = wallet.lease(
+            channel.channel, made.lane, ask, Limits(per_day=1000), now_ms=0
+        )
+        units += granted.units
+except BudgetExceeded:
+    print(units, made.session.lane_first)
+"""
+
+
+class TestSqliteWallet(WalletSuite):
+    @pytest.fixture
+    def path(self, tmp_path: Path) -> Path:
+        return tmp_path / "home" / "wallet.sqlite"
+
+    @pytest.fixture
+    def open_wallet(self, path: Path) -> Iterator[Callable[[], SqliteWallet]]:
+        made: list[SqliteWallet] = []
+
+        def open_it() -> SqliteWallet:
+            made.append(SqliteWallet(path))
+            return made[-1]
+
+        yield open_it
+        for wallet in made:
+            wallet.close()
+
+    def test_only_its_owner_may_read_it(
+        self, open_wallet: Callable[[], SqliteWallet], path: Path
+    ) -> None:
+        opened(open_wallet())
+        for file in path.parent.glob("wallet.sqlite*"):
+            assert file.stat().st_mode & 0o077 == 0, file
+
+    def test_four_processes_cannot_spend_more_than_one(
+        self, open_wallet: Callable[[], SqliteWallet], path: Path
+    ) -> None:
+        wallet = open_wallet()
+        opened(wallet, deposit=10**6)
+        command = [sys.executable, "-c", CLAIMER, str(path)]
+        running = [
+            subprocess.Popen([*command, str(seed)], stdout=subprocess.PIPE, text=True)
+            for seed in range(1, 5)
+        ]
+        said = [process.communicate(timeout=60)[0].split() for process in running]
+        total = sum(int(units) for units, _ in said)
+        assert 998 <= total <= 1000
+        assert len({lane for _, lane in said}) == 4
+        (channel,) = wallet.channels()
+        assert (channel.sent, channel.signed) == (total, total)
+        assert len(wallet.dead_lanes(now_ms=0)) == 4
+
+    def test_a_file_of_another_kind_or_version_is_refused(self, tmp_path: Path) -> None:
+        text = tmp_path / "text"
+        text.write_text("this is not a database, however long it is " * 100)
+        with pytest.raises(ConfigInvalid, match="not a wallet"):
+            SqliteWallet(text)
+        newer = tmp_path / "newer"
+        with sqlite3.connect(newer) as database:
+            database.execute("PRAGMA user_version = 99")
+        database.close()
+        with pytest.raises(ConfigInvalid, match="format 99"):
+            SqliteWallet(newer)
