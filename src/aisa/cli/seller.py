@@ -80,7 +80,8 @@ def up(
 
     Its paid routes are marked with `@paid("0.0001 aiUSD")` or `Depends(paid(…))`.
     """
-    from aisa.cli.seller_run import listen, load_app, paywall_of, run_seller
+    from aisa.cli.seller_run import load_app, paywall_of, run_seller
+    from aisa.paywall.server import listen
 
     session.make_home()
     files = seller_files(session.home)

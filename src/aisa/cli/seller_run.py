@@ -17,7 +17,7 @@ from aisa.cli.seller_folder import SellerFiles, ensure_seller_seed, trusted_hubs
 from aisa.cli.service import Service, forget_service, write_service
 from aisa.errors import AisaError, ConfigInvalid
 from aisa.paywall import Paywall, PaywallMiddleware
-from aisa.paywall.server import serve_async
+from aisa.paywall.server import loop_factory, serve_async
 
 
 def load_app(path: str) -> Any:
@@ -78,7 +78,8 @@ def run_seller(
         await serving
 
     try:
-        asyncio.run(run())
+        with asyncio.Runner(loop_factory=loop_factory()) as runner:
+            runner.run(run())
     finally:
         forget_service(files.process)
 
@@ -88,22 +89,3 @@ async def redeem_offline(paywall: Paywall) -> dict[str, object]:
     async with paywall:
         await paywall.redeem()
         return state_of(paywall)
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A socket to serve on.
-
-    Raises:
-        ConfigInvalid: the port is taken.
-    """
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-    except OSError as error:
-        listener.close()
-        raise ConfigInvalid(
-            f"cannot listen on {host} port {port}: {error.strerror}", hint="--port chooses another"
-        ) from error
-    listener.listen(2048)
-    return listener

@@ -8,7 +8,6 @@ import logging
 import os
 import signal
 import socket
-import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,13 +17,13 @@ from typing import Final
 import uvicorn
 
 from aisa import faults
-from aisa.errors import ConfigInvalid, RailUnavailable
+from aisa.errors import RailUnavailable
 from aisa.node.app import create_app
 from aisa.node.assemble import assembled
 from aisa.node.config import NodeConfig
 from aisa.node.services import Services
 from aisa.node.workers.chores import work
-from aisa.paywall.server import FrozenServer, server_config
+from aisa.paywall.server import FrozenServer, listen, loop_factory, server_config
 
 FIRST_CHECK_S_MAX: Final = 10.0
 _log = logging.getLogger("aisa.node")

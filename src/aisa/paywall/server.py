@@ -8,12 +8,14 @@ from __future__ import annotations
 import asyncio
 import gc
 import socket
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Literal
 
 from uvicorn import Config, Server
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from aisa.errors import ConfigInvalid
 from aisa.paywall.asgi import App
 
 HEAD_BYTES_MAX: Final = 16 * 1024
@@ -134,6 +136,38 @@ def server_config(
         **more,
     }
     return Config(app, host=host, port=port, lifespan=lifespan, **options)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a listening TCP socket; port 0 takes a free one.
+
+    Raises:
+        ConfigInvalid: the port is taken, or the host is not this machine's.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # Named TCP, because asyncio turns Nagle's delay (40 ms an answer) off for nothing else.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(BACKLOG)
+        listener.setblocking(False)
+    except OSError as error:
+        listener.close()
+        raise ConfigInvalid(
+            f"cannot listen on {host} port {port}: {error.strerror}",
+            hint="another process may use it; choose another port",
+        ) from error
+    return listener
+
+
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return what makes the event loop of our servers: uvloop, where there is one."""
+    if sys.platform == "win32":
+        return None
+    import uvloop
+
+    return uvloop.new_event_loop
 
 
 def serve(app: App, *, host: str = "127.0.0.1", port: int = 8000, **more: Any) -> None:
