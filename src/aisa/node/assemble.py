@@ -14,8 +14,8 @@ from aisa.ledger import Store
 from aisa.ledger.sqlite import SqliteStore
 from aisa.node.auth import Authenticator, NonceTable
 from aisa.node.config import NodeConfig, RailConfig
+from aisa.node.reconciliation import ReconcilerWorker
 from aisa.node.services import Services, is_withdrawing
-from aisa.node.workers.reconciliation import ReconcilerWorker
 from aisa.payment.channels import Channels
 from aisa.payment.closing import ClosingClock
 from aisa.payment.deposits import Deposits

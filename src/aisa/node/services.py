@@ -10,7 +10,7 @@ from aisa.identity import Signer
 from aisa.ledger import Store
 from aisa.node.auth import Authenticator
 from aisa.node.config import NodeConfig
-from aisa.node.workers.reconciliation import ReconcilerWorker
+from aisa.node.reconciliation import ReconcilerWorker
 from aisa.payment.channels import Channels
 from aisa.payment.closing import ClosingClock
 from aisa.payment.deposits import Deposits
