@@ -24,7 +24,7 @@ from aisa.demo.process import Family
 from aisa.demo.stack import Stack
 from aisa.devnet.solana.wallet import SolanaWallet
 from aisa.identity import SigningKey, derive_seed
-from aisa.sdk import agent_root
+from aisa.sdk.home import ensure_agent_seed
 from benchmarks.bench import Bench, Group, claim, say
 from benchmarks.claim import Claim, absolute
 from benchmarks.ours.filled import PRICE_UNITS
@@ -114,7 +114,7 @@ def _minute(answer: dict[str, Any]) -> Minute:
 
 @contextmanager
 def _agent_account(devnet: DevnetFile, agent_home: Path) -> Iterator[SyncNodeClient]:
-    seed = derive_seed(agent_root(agent_home), "account", devnet.node_network)
+    seed = derive_seed(ensure_agent_seed(agent_home), "account", devnet.node_network)
     with SyncNodeClient(devnet.node, SigningKey(seed)) as client:
         yield client
 

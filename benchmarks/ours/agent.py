@@ -19,8 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from aisa.errors import AisaError
-from aisa.sdk import AsyncAgent
-from aisa.sdk.budget import UNLIMITED
+from aisa.sdk import UNLIMITED, AsyncAgent
 
 OK = 200
 DEPOSIT_MAX = "1 aiUSD"

@@ -19,9 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from aisa.errors import AisaError
-from aisa.sdk import AsyncAgent
-from aisa.sdk.answer import Outcome
-from aisa.sdk.budget import UNLIMITED
+from aisa.sdk import UNLIMITED, AsyncAgent, Outcome
 
 OK = 200
 WINDOW_S = 10

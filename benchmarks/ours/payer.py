@@ -68,7 +68,8 @@ async def _run(load: Load, origin: str) -> dict[str, Any]:
     async def worker() -> None:
         nonlocal served
         for tick in ticks:
-            served += await _get(load, origin + PATH, {"Payment-Tick": tick}) == OK
+            status = await _get(load, origin + PATH, {"Payment-Tick": tick})
+            served += status == OK
 
     started = time.perf_counter()
     async with asyncio.TaskGroup() as group:

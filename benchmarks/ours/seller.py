@@ -1,23 +1,22 @@
 """Our seller, for comparison: one free route, one at $0.0001, the same handler behind both.
 
-Everything is as by default: every call is checked, charged and committed to the file before it is
+Server and paywall are as by default: every call is checked, charged and committed to the file before it is
 answered, answers are kept for repeats and receipts are sent. Prints its port when it listens.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
-import gc
 import secrets
 import socket
 import sys
 from pathlib import Path
 
-import uvicorn
 from fastapi import FastAPI
 
-from aisa.paywall import Paywall, PaywallMiddleware, TrustedHub
+from aisa.paywall.middleware import PaywallMiddleware
+from aisa.paywall.seller import Paywall, TrustedHub
+from aisa.paywall.server import FrozenServer, server_config
 
 PRICE = "0.0001 aiUSD"
 
@@ -54,8 +53,7 @@ def main() -> None:
     app = build(paywall)
     sys.stdout.write(f"{port}\n")
     sys.stdout.flush()
-    config = uvicorn.Config(app, loop="uvloop", http="httptools", log_level="warning", access_log=False)
-    uvicorn.Server(config).run(sockets=[listener])
+    FrozenServer(server_config(app)).run(sockets=[listener])
 
 
 if __name__ == "__main__":

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import base64
 import binascii
+from typing import Final
 
 from aisa.protocol.strictjson import malformed
+
+_TO_URL: Final = bytes.maketrans(b"+/", b"-_")
+_FROM_URL: Final = bytes.maketrans(b"-_", b"+/")
+_PADDING: Final = (b"", b"===", b"==", b"=")
 
 
 def encode(data: bytes) -> str:
     """Return base64url without padding (RFC 4648, 5)."""
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
+    # Ticks and receipts pass here: `base64.urlsafe_b64encode` takes twice as long.
+    return binascii.b2a_base64(data, newline=False).translate(_TO_URL).rstrip(b"=").decode("ascii")
 
 
 def decode(text: str, what: str = "base64url", *, bytes_max: int) -> bytes:
@@ -22,8 +28,9 @@ def decode(text: str, what: str = "base64url", *, bytes_max: int) -> bytes:
     if len(text) > -(-bytes_max * 4 // 3):
         raise malformed(what, f"is longer than {bytes_max} bytes")
     try:
-        data = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-    except (ValueError, binascii.Error):
+        raw = text.encode("ascii").translate(_FROM_URL)
+        data = binascii.a2b_base64(raw + _PADDING[len(raw) & 3])
+    except ValueError:
         raise malformed(what, "is not base64url") from None
     # The decoder skips what it does not know and ignores trailing bits; one spelling only is ours.
     if encode(data) != text:
