@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from urllib.parse import quote
 
 from aisa.client.call import Call, get, post
 from aisa.client.message import (
@@ -23,6 +24,7 @@ from aisa.client.message import (
     SolvencyInfo,
     TopUpRequest,
     TransferPage,
+    TransferReceipt,
     WithdrawalInfo,
     WithdrawalPage,
     WithdrawalQuote,
@@ -49,6 +51,12 @@ def transfers(
 ) -> Call[TransferPage]:
     """The caller's history in a currency, newest first."""
     return get(TransferPage, "/v1/account/transfers", currency=currency, before=before, limit=limit)
+
+
+def transfer_receipt(id: str, currency: str) -> Call[TransferReceipt]:  # noqa: A002 - as below
+    """The node's signed word on one line of the caller's history."""
+    path = f"/v1/account/transfers/{quote(id, safe='')}/receipt"
+    return get(TransferReceipt, path, currency=currency)
 
 
 def deposit_address(asset: str) -> Call[DepositAddress]:

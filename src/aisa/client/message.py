@@ -21,7 +21,9 @@ from aisa.client.shape import (
     Units,
 )
 from aisa.errors import AisaError, class_by_slug
+from aisa.identity import verify_signature
 from aisa.protocol.aip import ChannelTerms, DepositStatement, Voucher, key_of_hub_network
+from aisa.protocol.frame import frame, u64
 
 CLAIMS_MAX = 256
 """The most claims in one batch of redemptions."""
@@ -154,6 +156,39 @@ class TransferPage:
 
     transfers: tuple[TransferInfo, ...]
     next_before: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TransferReceipt:
+    """The node's signed word that an entry is in its ledger, for one of the two accounts.
+
+    `debit` and `credit` are account names; `account` is the one that asked.
+    """
+
+    network: str
+    account: str
+    id: str
+    kind: str
+    debit: str
+    credit: str
+    units: Units
+    currency: str
+    code: str
+    reference: str
+    at_ms: int
+    signature: Signature = b""
+
+    def signing_bytes(self) -> bytes:
+        """What the node signs."""
+        texts = (self.network, self.account, self.id, self.kind, self.debit, self.credit)
+        rest = (self.currency, self.code, self.reference, u64(self.at_ms))
+        return frame("AISA-TRANSFER-RECEIPT/1", *texts, u64(self.units), *rest)
+
+    @property
+    def is_genuine(self) -> bool:
+        """Whether the node that the network names signed it."""
+        key = key_of_hub_network(self.network)
+        return verify_signature(key, self.signing_bytes(), self.signature)
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ from aisa.client.message import (
     RedemptionResult,
     SolvencyInfo,
     TransferPage,
+    TransferReceipt,
     WithdrawalInfo,
     WithdrawalPage,
     WithdrawalQuote,
@@ -118,6 +119,14 @@ class NodeClient:
     ) -> TransferPage:
         """The account's history in a currency, newest first."""
         return await self.send(calls.transfers(currency, before, limit))
+
+    async def transfer_receipt(
+        self,
+        id: str,  # noqa: A002 - the wire's word
+        currency: str,
+    ) -> TransferReceipt:
+        """The node's signed word on one line of this account's history."""
+        return await self.send(calls.transfer_receipt(id, currency))
 
     async def deposit_address(self, asset: str) -> DepositAddress:
         """Where to pay an asset (CAIP-19) so that this account is credited."""

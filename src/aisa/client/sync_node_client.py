@@ -33,6 +33,7 @@ from aisa.client.message import (
     RedemptionResult,
     SolvencyInfo,
     TransferPage,
+    TransferReceipt,
     WithdrawalInfo,
     WithdrawalPage,
     WithdrawalQuote,
@@ -108,6 +109,14 @@ class SyncNodeClient:
     ) -> TransferPage:
         """The account's history in a currency, newest first."""
         return self.send(calls.transfers(currency, before, limit))
+
+    def transfer_receipt(
+        self,
+        id: str,  # noqa: A002 - the wire's word
+        currency: str,
+    ) -> TransferReceipt:
+        """The node's signed word on one line of this account's history."""
+        return self.send(calls.transfer_receipt(id, currency))
 
     def deposit_address(self, asset: str) -> DepositAddress:
         """Where to pay an asset (CAIP-19) so that this account is credited."""

@@ -19,6 +19,7 @@ _MESSAGES: Final = (
     message.SolvencyInfo,
     message.AccountInfo,
     message.TransferPage,
+    message.TransferReceipt,
     message.DepositAddress,
     message.DepositAddressRequest,
     message.DepositPage,
@@ -54,7 +55,7 @@ def create_app(services: Services) -> FastAPI:
     )
     for module in _ROUTERS:
         app.include_router(module.router(services))
-    problems.install(app)
+    problems.install(app, services.ledger_stopped.set)
     app.openapi = lambda: _document(app)
     return app
 

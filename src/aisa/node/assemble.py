@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -21,6 +22,7 @@ from aisa.payment.closing import ClosingClock
 from aisa.payment.deposits import Deposits
 from aisa.payment.journal import RecordAddresses, RecordJournal
 from aisa.payment.ports import AllowAll, FirstRail
+from aisa.payment.receipts import Receipts
 from aisa.payment.reconciler import Reconciler
 from aisa.payment.redemptions import Redemptions
 from aisa.payment.solvency import Solvency
@@ -149,6 +151,7 @@ def _introduce(
         rails=tuple(rails),
         channels=Channels(store, signer, terms, guard, closing, clock=clock),
         redemptions=Redemptions(store),
+        receipts=Receipts(store, signer),
         closing=closing,
         deposits=Deposits(store, terms, pegs),
         withdrawals=Withdrawals(store, terms, pegs, rails, guard, FirstRail(), is_halted=is_halted),
@@ -156,4 +159,5 @@ def _introduce(
         solvency=solvency,
         authenticator=Authenticator(NonceTable(config.nonces_max), clock=clock),
         labels=(*config.labels, *([MEMORY_LABEL] if memory else [])),
+        ledger_stopped=asyncio.Event(),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any, cast
 
 from fastapi import FastAPI
@@ -11,15 +12,28 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from aisa.errors import AisaError, Internal, InvalidRequest, NotFound, Unauthenticated
+from aisa.errors import (
+    AisaError,
+    Internal,
+    InvalidRequest,
+    LedgerStopped,
+    NotFound,
+    Unauthenticated,
+)
 from aisa.protocol.problem import CONTENT_TYPE, Problem, problem_of
 
 _log = logging.getLogger("aisa.node")
 
 
-def install(app: FastAPI) -> None:
-    """Answer every error of the application with a problem."""
-    app.add_exception_handler(AisaError, _deliberate)
+def install(app: FastAPI, on_ledger_stopped: Callable[[], None]) -> None:
+    """Answer every error of the application with a problem, and tell of a ledger that stopped."""
+
+    async def deliberate(request: Request, error: Exception) -> Response:
+        if isinstance(error, LedgerStopped):
+            on_ledger_stopped()
+        return await _deliberate(request, error)
+
+    app.add_exception_handler(AisaError, deliberate)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _framework)
     app.add_exception_handler(Exception, _unforeseen)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from aisa.node.reconciliation import ReconcilerWorker
 from aisa.payment.channels import Channels
 from aisa.payment.closing import ClosingClock
 from aisa.payment.deposits import Deposits
+from aisa.payment.receipts import Receipts
 from aisa.payment.redemptions import Redemptions
 from aisa.payment.solvency import Solvency
 from aisa.payment.terms import TermsTable
@@ -35,6 +37,7 @@ class Services:
     rails: tuple[Rail, ...]
     channels: Channels
     redemptions: Redemptions
+    receipts: Receipts
     closing: ClosingClock
     deposits: Deposits
     withdrawals: Withdrawals
@@ -42,6 +45,7 @@ class Services:
     solvency: Solvency
     authenticator: Authenticator
     labels: tuple[str, ...]
+    ledger_stopped: asyncio.Event
 
     @property
     def network(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -88,6 +89,21 @@ async def test_money_comes_in_is_paid_and_goes_out(house: House) -> None:
     token = house.services.withdrawals.token_of(ASSET)
     assert house.network.balance("memory:bob", token) == 500_000
     assert (await house.services.solvency.check()).solvent
+
+
+async def test_a_receipt_is_signed_by_the_node_for_both_sides_alone(house: House) -> None:
+    await house.fund(ALICE, 5 * M)
+    terms = house.terms()
+    async with house.client(ALICE) as alice, house.client(BOB) as bob:
+        await alice.open_channel("o", terms, M, signed_open(terms))
+        await bob.redeem([RedemptionClaim(terms.channel_id, M, voucher(terms.channel_id, M))])
+        (line,) = (await bob.transfers("aiUSD")).transfers
+        receipt = await bob.transfer_receipt(line.id, "aiUSD")
+        assert receipt.is_genuine
+        assert (receipt.units, receipt.network) == (M - 1000, house.services.network)
+        assert not replace(receipt, units=M).is_genuine
+        with pytest.raises(NotFound):
+            await alice.transfer_receipt(line.id, "aiUSD")
 
 
 async def test_each_post_again_is_the_same(house: House) -> None:
@@ -180,6 +196,7 @@ async def test_the_document_describes_every_route(house: House) -> None:
     assert paths == {
         "/v1/account",
         "/v1/account/transfers",
+        "/v1/account/transfers/{id}/receipt",
         "/v1/channels",
         "/v1/channels/{channel}",
         "/v1/channels/{channel}/close",

@@ -14,6 +14,7 @@ from aisa.client.message import (
     Direction,
     TransferInfo,
     TransferPage,
+    TransferReceipt,
 )
 from aisa.ledger import Entry
 from aisa.node.exchange import LIMIT_DEFAULT, Limit, caller_of, reply
@@ -48,6 +49,19 @@ def router(services: Services) -> APIRouter:
         entries = await services.store.history(account, before, limit)
         page = tuple(_transfer(entry, account) for entry in entries)
         return reply(TransferPage(page, entries[-1].seq if len(entries) == limit else None))
+
+    @routes.get(
+        "/transfers/{id}/receipt",
+        summary="The node's signed word on one line of the history",
+        **described(TransferReceipt),
+    )
+    async def receipt(
+        request: Request,
+        id: str,  # noqa: A002 - the path's word
+        currency: str,
+    ) -> Response:
+        key, _ = await caller_of(services, request)
+        return reply(await services.receipts.of(key, id, currency))
 
     return routes
 

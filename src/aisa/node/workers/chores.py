@@ -26,6 +26,7 @@ def chores(services: Services) -> dict[str, Step]:
         "solvency": _solvency(services),
         "withdrawals": services.reconciler.step,
         "expiry": _expiry(services),
+        "ledger": _ledger(services),
     }
     for rail in services.rails:
         steps[f"deposits on {rail.network}"] = _deposits(services, rail)
@@ -80,6 +81,14 @@ def _closing(services: Services) -> Step:
     async def step() -> float:
         await services.closing.step()
         return pause_s
+
+    return step
+
+
+def _ledger(services: Services) -> Step:
+    async def step() -> float:
+        await services.ledger_stopped.wait()
+        raise LedgerStopped("a commit failed")
 
     return step
 
