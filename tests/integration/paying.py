@@ -222,7 +222,12 @@ class FakeHub:
         return AccountInfo(PAYEE, (BalanceInfo("aiUSD", self.balance, self.balance),))
 
     async def withdraw(
-        self, id: str, asset: str, units: int, destination: str, fee_units_max: int
+        self,
+        id: str,  # noqa: A002 - the port's word
+        asset: str,
+        units: int,
+        destination: str,
+        fee_units_max: int,
     ) -> Any:
         from aisa.client import WithdrawalInfo, WithdrawalState
 

@@ -69,8 +69,8 @@ async def test_a_tick_for_another_url_body_method_or_amount(shop: Shop, payer: P
         await tick_call(shop, payer.tick(2, target="/other")),
     ]
     changed = Tick.decode(good)
-    for other in (replace(changed, amount=101), replace(changed, seq=3), replace(changed, lane=1)):
-        got.append(await tick_call(shop, other.encode()))
+    others = (replace(changed, amount=101), replace(changed, seq=3), replace(changed, lane=1))
+    got += [await tick_call(shop, other.encode()) for other in others]
     assert {(one.status, one.slug) for one in got} == {(402, "tick-refused")}
     assert moved(shop, payer) == before
 

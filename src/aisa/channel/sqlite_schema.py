@@ -97,9 +97,7 @@ SELECT_CHARGE: Final = (
 SELECT_SEQS: Final = (
     "SELECT seq FROM charge WHERE channel=? AND lane=? ORDER BY seq DESC LIMIT 1024"
 )
-SELECT_OWING: Final = (
-    "SELECT network, number, charged - redeemed FROM channel WHERE charged > redeemed OR state = 1"
-)
+SELECT_OWING: Final = "SELECT network, number, charged - redeemed FROM channel WHERE (charged > redeemed AND state = 0) OR state = 1"
 # A batch may go once nothing of it is still to be redeemed.
 SELECT_PRUNABLE: Final = (
     "SELECT number FROM batch WHERE number > ? AND at_ms < ? AND NOT EXISTS ("
