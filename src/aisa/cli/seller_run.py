@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
 import socket
 import sys
@@ -12,6 +13,7 @@ from inspect import isfunction
 from pathlib import Path
 from typing import Any
 
+from aisa import faults
 from aisa.cli.seller_control import Controlled, state_of
 from aisa.cli.seller_folder import SellerFiles, ensure_seller_seed, trusted_hubs
 from aisa.cli.service import Service, forget_service, write_service
@@ -57,9 +59,12 @@ def run_seller(
 ) -> None:
     """Serve until SIGTERM or Ctrl-C; what was earned is redeemed at the end.
 
+    Failpoints are armed from the environment.
+
     Raises:
         FileOwned: another process serves from this seller's file.
     """
+    faults.arm(os.environ)
     token = secrets.token_urlsafe(32)
     port = listener.getsockname()[1]
     controlled = Controlled(PaywallMiddleware(app, paywall), token)

@@ -153,6 +153,7 @@ class PaidAnswer:
         except Exception:
             await self.fail()
             raise
+        faults.hit("seller.send.after")
         self._voidable = 0
 
     async def _stream(self, message: Message) -> None:
@@ -167,6 +168,7 @@ class PaidAnswer:
         for part in self._parts:
             await self._pass({"type": _BODY, "body": part, "more_body": True})
         await self._pass(message)
+        faults.hit("seller.send.after")
 
     async def _pass(self, message: Message) -> None:
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Final
 
+from aisa import faults
 from aisa.channel.payer import PayerChannel
 from aisa.errors import (
     AisaError,
@@ -91,8 +92,10 @@ def post_action(clock: Clock, url: str, action: Action) -> Dance[bytes]:
     body = format_action(action)
     delay = DELAY_S_FIRST
     while True:
+        faults.hit("agent.action.before")
         reply = yield from send(Send("POST", url, headers, body, _ACTION_TIMEOUT_S))
         if isinstance(reply, Reply):
+            faults.hit("agent.action.after")
             if reply.status < 300:
                 return reply.content
             if reply.status < 400:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sqlite3
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from aisa import faults
@@ -56,9 +58,17 @@ class SqliteWallet:
     def __repr__(self) -> str:
         return f"SqliteWallet(instance={self._instance.name})"
 
+    @contextmanager
+    def _commit(self, noun: str) -> Generator[sqlite3.Connection]:
+        """One durable transaction between two failpoints."""
+        faults.hit(f"agent.{noun}.before")
+        with self._db.write() as db:
+            yield db
+        faults.hit(f"agent.{noun}.after")
+
     def pin_payee(self, origin: str, payee: bytes) -> bytes:
         """Return the payee's key that this origin is pinned to."""
-        with self._db.write() as db:
+        with self._commit("pin") as db:
             return channel_row.pin_payee(db, origin, payee)
 
     def repin_payee(self, origin: str, payee: bytes) -> None:
@@ -68,20 +78,17 @@ class SqliteWallet:
 
     def plan_channel(self, plan: ChannelPlan, *, now_ms: int) -> PayerChannel:
         """Write a channel down as OPENING, or return the one to this payee."""
-        faults.hit("agent.plan.before")
-        with self._db.write() as db:
-            planned = channel_row.plan_channel(db, plan, now_ms)
-        faults.hit("agent.plan.after")
-        return planned
+        with self._commit("plan") as db:
+            return channel_row.plan_channel(db, plan, now_ms)
 
     def open_channel(self, channel: bytes, statement: DepositStatement) -> PayerChannel:
         """Note that the node opened the channel."""
-        with self._db.write() as db:
+        with self._commit("opened") as db:
             return channel_row.put_statement(db, channel, statement)
 
     def drop_channel(self, channel: bytes) -> None:
         """Forget an OPENING channel."""
-        with self._db.write() as db:
+        with self._commit("drop") as db:
             db.execute("DELETE FROM channels WHERE channel = ? AND state = 'opening'", (channel,))
 
     def find_channel(self, payee: bytes, currency: str, network: str) -> PayerChannel | None:
@@ -103,7 +110,7 @@ class SqliteWallet:
 
     def set_state(self, channel: bytes, state: ChannelState) -> None:
         """Note that a channel moved on."""
-        with self._db.write() as db:
+        with self._commit("state") as db:
             db.execute(
                 "UPDATE channels SET state = ? WHERE channel = ? AND state != 'closed'",
                 (state.value, channel),
@@ -111,12 +118,12 @@ class SqliteWallet:
 
     def begin_top_up(self, plan: TopUp) -> TopUp:
         """Write a top-up down, or return the one under way."""
-        with self._db.write() as db:
+        with self._commit("topup-plan") as db:
             return channel_row.begin_top_up(db, plan)
 
     def finish_top_up(self, top_up: TopUp, statement: DepositStatement | None) -> PayerChannel:
         """Note the node's answer to a top-up."""
-        with self._db.write() as db:
+        with self._commit("topup-done") as db:
             db.execute(
                 "DELETE FROM top_ups WHERE channel = ? AND id = ?", (top_up.channel, top_up.id)
             )
@@ -131,15 +138,12 @@ class SqliteWallet:
 
     def make_session(self, plan: SessionPlan) -> WalletSession:
         """Make a session of this process on lanes of its own."""
-        faults.hit("agent.session.before")
-        with self._db.write() as db:
-            made = lane_row.make_session(db, plan, self._instance.name)
-        faults.hit("agent.session.after")
-        return made
+        with self._commit("session") as db:
+            return lane_row.make_session(db, plan, self._instance.name)
 
     def adopt_session(self, channel: bytes, *, expiry_min: int) -> WalletSession | None:
         """Take over a session that a process left in order."""
-        with self._db.write() as db:
+        with self._commit("adopt") as db:
             return lane_row.adopt_session(db, channel, expiry_min, self._instance.name)
 
     def session(self, session: bytes) -> WalletSession | None:
@@ -149,7 +153,7 @@ class SqliteWallet:
 
     def next_lane(self, session: bytes, *, lane: int, taken: int) -> int | None:
         """Give a lane's rest back and return the session's next lane."""
-        with self._db.write() as db:
+        with self._commit("lane") as db:
             lane_row.give_back(db, session, lane, taken, self._instance.name)
             return lane_row.next_lane(db, session, lane)
 
@@ -164,18 +168,15 @@ class SqliteWallet:
         receipts: Sequence[WalletReceipt] = (),
     ) -> Lease | DepositShort:
         """Count a slice as sent, and keep the receipts in the same commit."""
-        faults.hit("agent.lease.before")
-        with self._db.write() as db:
+        with self._commit("lease") as db:
             owner = self._instance.name
             granted = lane_row.lease(db, channel, lane, ask, limits, now_ms=now_ms, owner=owner)
             call_row.add_receipts(db, receipts)
-        faults.hit("agent.lease.after")
-        return granted
+            return granted
 
     def park(self, session: bytes, *, lane: int, taken: int, next_seq: int) -> None:
         """Leave a session in order for another process."""
-        faults.hit("agent.park.before")
-        with self._db.write() as db:
+        with self._commit("park") as db:
             lane_row.give_back(db, session, lane, taken, self._instance.name)
             db.execute(
                 "UPDATE lanes SET next_seq = ? WHERE session = ? AND lane = ?",
@@ -184,11 +185,10 @@ class SqliteWallet:
             db.execute(
                 "UPDATE sessions SET state = 'parked', owner = '' WHERE session = ?", (session,)
             )
-        faults.hit("agent.park.after")
 
     def retire(self, session: bytes, *, lane: int, taken: int) -> None:
         """Give the lane's rest back and end a session of this process."""
-        with self._db.write() as db:
+        with self._commit("retire") as db:
             lane_row.give_back(db, session, lane, taken, self._instance.name)
             db.execute(
                 "UPDATE lanes SET state = 'closed' WHERE session = ? AND lane = ?", (session, lane)
@@ -202,7 +202,7 @@ class SqliteWallet:
 
     def lane_returned(self, lane: WalletLane, notice: LaneClosed, *, now_ms: int) -> int:
         """Note the payee's last word on a dead lane."""
-        with self._db.write() as db:
+        with self._commit("returned") as db:
             rest, unknown, owner = lane_row.lane_returned(db, lane, notice)
             if unknown:
                 detail = f"lane {lane.lane}: {unknown} units were charged without a kept receipt"
@@ -213,11 +213,8 @@ class SqliteWallet:
 
     def begin_call(self, call: WalletCall) -> WalletCall:
         """Write a call down before it is sent."""
-        faults.hit("agent.call.before")
-        with self._db.write() as db:
-            begun = call_row.begin_call(db, call)
-        faults.hit("agent.call.after")
-        return begun
+        with self._commit("call") as db:
+            return call_row.begin_call(db, call)
 
     def find_call(self, call_id: str) -> WalletCall | None:
         """Return a call by its id."""
@@ -226,17 +223,17 @@ class SqliteWallet:
 
     def renew_call(self, call: WalletCall) -> None:
         """Pay for a known call by another tick."""
-        with self._db.write() as db:
+        with self._commit("renew") as db:
             call_row.put_call(db, call)
 
     def finish_call(self, call_id: str, state: CallState, *, charged: int = 0) -> None:
         """Note what became of a call."""
-        with self._db.write() as db:
+        with self._commit("finish") as db:
             call_row.finish_call(db, call_id, state, charged)
 
     def note_unknown(self, calls: Sequence[WalletCall]) -> None:
         """Keep calls whose outcome is not known."""
-        with self._db.write() as db:
+        with self._commit("unknown") as db:
             for call in calls:
                 call_row.put_call(db, call)
 
@@ -247,10 +244,8 @@ class SqliteWallet:
 
     def add_receipts(self, receipts: Sequence[WalletReceipt]) -> None:
         """Keep receipts, in one commit."""
-        faults.hit("agent.receipts.before")
-        with self._db.write() as db:
+        with self._commit("receipts") as db:
             call_row.add_receipts(db, receipts)
-        faults.hit("agent.receipts.after")
 
     def receipts(self, *, after: int = 0, limit: int = 100) -> list[WalletReceipt]:
         """Return receipts with a number above `after`."""
