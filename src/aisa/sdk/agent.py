@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Final, cast
 
 import httpx2
 
 from aisa.channel.payer import PayerChannel
-from aisa.channel.payer_offer import origin_of
 from aisa.channel.wallet import UnknownSpend, WalletEvent
 from aisa.client import SyncNodeClient
 from aisa.errors import InvalidRequest
@@ -19,7 +17,7 @@ from aisa.money import Amount
 from aisa.protocol.aip import ReceiptProof
 from aisa.sdk.answer import Answer, ClosedChannel, Payment, Quote, Receipt, Spent
 from aisa.sdk.budget import Budget, amount_of
-from aisa.sdk.call import Call, Place, encode_content, prepare_headers
+from aisa.sdk.call import Call, encode_content, prepare_headers
 from aisa.sdk.desk import (
     TIMEOUT_S_DEFAULT,
     Wishes,
@@ -37,6 +35,7 @@ from aisa.sdk.desk import (
     wall_clock_ms,
 )
 from aisa.sdk.keeping import keep_receipts, keep_receipts_aside
+from aisa.sdk.place import locate
 from aisa.sdk.proof import prove
 from aisa.sdk.step import Lost, Reply, Send
 from aisa.sdk.sync_driver import SendSync, SyncDriver, SyncHubFactory
@@ -44,27 +43,6 @@ from aisa.sdk.sync_driver import SendSync, SyncDriver, SyncHubFactory
 CONNECTIONS_MAX: Final = 256
 _KEEP_EVERY_S: Final = 1.0
 NEVER_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
-
-
-@lru_cache(maxsize=4096)
-def locate(url: str) -> Place:
-    """Return a URL as httpx2 writes it.
-
-    Raises:
-        InvalidRequest: it is not an absolute http or https URL.
-    """
-    try:
-        parsed = httpx2.URL(url).copy_with(fragment=None)
-    except (httpx2.InvalidURL, TypeError) as error:
-        raise InvalidRequest(f"{url[:80]!r} is not a URL: {error}") from error
-    return place_of(parsed)
-
-
-def place_of(parsed: httpx2.URL) -> Place:
-    """Return where a parsed URL points to."""
-    target = parsed.raw_path
-    path = target.partition(b"?")[0].decode("ascii")
-    return Place(str(parsed), origin_of(str(parsed)), path, target, parsed)
 
 
 class Agent:

@@ -30,7 +30,7 @@ def leave(purse: Purse) -> Dance[None]:
         till, seller.till = seller.till, None
         if till is None:
             continue
-        meter, name = till.meter, till.session.hash
+        meter, name = till.meter, till.session_hash
         with suppress(AisaError):
             yield from run(
                 lambda name=name, meter=meter: purse.wallet.park(

@@ -146,7 +146,7 @@ def take(purse: Purse, call: Call, route: Route) -> Dance[Ticket]:
         till.channel,
         till.terms.payee,
         seller.currency,
-        till.session.hash,
+        till.session_hash,
         till.keys,
         meter.lane,
         seq,

@@ -81,6 +81,7 @@ class Till:
     terms: ChannelTerms
     channel: bytes
     session: Session
+    session_hash: bytes
     keys: SessionKeys
     meter: LaneMeter
     payer: Signer
@@ -88,7 +89,10 @@ class Till:
     deposit: int
     shown_deposit: int = 0
     low: int = 0
-    """Below so many units left, the next slice is leased ahead."""
+    """Below so many units left, the next slice is leased ahead.
+
+    One whole slice: two of them are one ceiling step, and calls that come in bursts seldom wait.
+    """
     is_leasing: bool = False
     is_topping_up: bool = False
 

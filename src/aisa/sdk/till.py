@@ -94,6 +94,7 @@ def _till_of(purse: Purse, channel: PayerChannel, found: WalletSession) -> Till:
         terms=channel.terms,
         channel=channel.channel,
         session=found.session,
+        session_hash=found.session.hash,
         keys=purse.keys_of(found),
         meter=meter,
         payer=payer,
@@ -173,7 +174,7 @@ def _lease_once(purse: Purse, seller: Seller, till: Till, price: int) -> Dance[b
     plain = Voucher(till.channel, granted.ceiling)
     voucher = Voucher(till.channel, granted.ceiling, 0, till.payer.sign(plain.message()))
     meter.add(granted.units, granted.ceiling, voucher.encode())
-    till.low, till.deposit = wanted // 2, granted.deposit
+    till.low, till.deposit = wanted, granted.deposit
     deposit_max = purse.settings.deposit_units(seller.currency)
     if is_top_up_due(granted.rest, deposit_max=deposit_max) and not till.is_topping_up:
         till.is_topping_up = True
@@ -191,7 +192,7 @@ def _next_lane(purse: Purse, seller: Seller, till: Till, lane: int) -> Dance[Non
     if meter.lane != lane or seller.till is not till:
         return
     following = yield from run(
-        lambda: purse.wallet.next_lane(till.session.hash, lane=lane, taken=meter.taken)
+        lambda: purse.wallet.next_lane(till.session_hash, lane=lane, taken=meter.taken)
     )
     if following is None:
         seller.till = None
@@ -209,5 +210,5 @@ def drop_till(purse: Purse, seller: Seller, till: Till) -> Dance[None]:
 def _retire(purse: Purse, till: Till) -> Dance[None]:
     meter = till.meter
     yield from run(
-        lambda: purse.wallet.retire(till.session.hash, lane=meter.lane, taken=meter.taken)
+        lambda: purse.wallet.retire(till.session_hash, lane=meter.lane, taken=meter.taken)
     )
