@@ -148,9 +148,7 @@ def test_a_head_of_ten_megabytes_is_a_431(folder: Path) -> None:
 
 POINTS = [
     "node.opening.after",
-    "node.topup.after",
     "node.redemption.after",
-    "node.withdrawal.before",
     "node.withdrawal.after",
     "node.send.before",
     "node.journal.after",
