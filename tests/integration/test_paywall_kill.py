@@ -33,8 +33,10 @@ def run_until_killed(folder: Path, first: int, commit: str, fault: str) -> dict[
         "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)]),
     }
     done = subprocess.run(
-        [sys.executable, "-m", "tests.integration.paywall_seller"]
-        + [str(folder), str(first), str(LAST), commit],
+        [
+            *(sys.executable, "-m", "tests.integration.paywall_seller"),
+            *(str(folder), str(first), str(LAST), commit),
+        ],
         cwd=ROOT,
         env=environ,
         capture_output=True,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 
 from aisa.channel.store import Charge
 from aisa.identity import Signer
@@ -33,11 +34,14 @@ def receipt_header(leaf: ReceiptLeaf, receipt_key: bytes, timestamp: str) -> byt
     """
     mac = base64url.encode(leaf.mac(receipt_key))
     text = (
-        f'{{"channel":"{base64url.encode(leaf.channel)}","charged":"{leaf.units}","mac":"{mac}",'
+        f'{{"channel":"{_text(leaf.channel)}","charged":"{leaf.units}","mac":"{mac}",'
         f'"method":"aisa","reference":"{leaf.lane}:{leaf.seq}","status":"success",'
         f'"timestamp":"{timestamp}"}}'
     )
     return base64.urlsafe_b64encode(text.encode()).rstrip(b"=")
+
+
+_text = lru_cache(maxsize=4096)(base64url.encode)
 
 
 def prove(leaves: Sequence[ReceiptLeaf], index: int, batch: int, signer: Signer) -> ReceiptProof:
