@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import traceback
 from collections.abc import Sequence
-from types import FrameType
 from typing import Final
 
 import click
@@ -15,6 +13,7 @@ import msgspec
 
 from aisa.cli.command import Application
 from aisa.cli.exit_code import DONE, INTERRUPTED, UNEXPECTED, exit_code_of
+from aisa.cli.interruption import INTERRUPTION
 from aisa.cli.report import json_text
 from aisa.errors import AisaError, InvalidRequest
 
@@ -63,9 +62,9 @@ application = Application(
 def run(arguments: Sequence[str]) -> int:
     """Run one command line; every way out of it is an exit code of the table."""
     as_json = "--json" in arguments
-    before = signal.signal(signal.SIGTERM, _interrupt)
     try:
-        result = application.main(list(arguments), prog_name="aisa", standalone_mode=False)
+        with INTERRUPTION.listening():
+            result = application.main(list(arguments), prog_name="aisa", standalone_mode=False)
         return result if isinstance(result, int) else DONE
     except (KeyboardInterrupt, click.Abort):
         sys.stderr.write("" if as_json else "\nstopped\n")
@@ -82,13 +81,6 @@ def run(arguments: Sequence[str]) -> int:
         if os.environ.get("AISA_DEBUG"):
             traceback.print_exc()
         return _tell(_unexpected(error), as_json=as_json, code=UNEXPECTED)
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _interrupt(signum: int, frame: FrameType | None) -> None:
-    del signum, frame
-    raise KeyboardInterrupt
 
 
 def _usage(error: click.ClickException) -> InvalidRequest:

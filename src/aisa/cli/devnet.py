@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
 from typing import Final
 
 import click
 
+from aisa.cli.background import start_in_background
 from aisa.cli.command import Noun, Session
 from aisa.cli.report import Report, Table
 from aisa.demo.devnet_file import (
@@ -103,30 +102,16 @@ def _ports(session: Session, base: int | None) -> Ports:
 
 
 def _in_background(session: Session, with_seller: bool, port_base: int | None) -> Report:
-    folder = session.make_home() / "devnet"
-    folder.mkdir(parents=True, exist_ok=True)
-    log = folder / "supervisor.log"
     words = ["devnet", "up", *(["--seller"] if with_seller else [])]
     words += [] if port_base is None else ["--port-base", str(port_base)]
-    with log.open("wb") as file:
-        process = subprocess.Popen(  # noqa: S603 - our own command
-            [sys.executable, "-m", "aisa", *words],
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    deadline = time.monotonic() + _START_S_MAX
-    with session.progress() as progress:
-        while True:
-            running = read_devnet_file(session.home)
-            if running is not None and running.processes[0].pid == process.pid:
-                return _report(running, "runs in the background")
-            if process.poll() is not None or time.monotonic() > deadline:
-                process.terminate()
-                raise NodeUnavailable("the devnet did not start", hint=f"see {log}")
-            progress("starting the devnet")
-            time.sleep(0.1)
+
+    def ready(pid: int) -> DevnetFile | None:
+        running = read_devnet_file(session.home)
+        return running if running is not None and running.processes[0].pid == pid else None
+
+    log = session.make_home() / "devnet" / "supervisor.log"
+    running = start_in_background(session, "devnet", words, log, ready, _START_S_MAX)
+    return _report(running, "runs in the background")
 
 
 def _report(running: DevnetFile, how: str) -> Report:

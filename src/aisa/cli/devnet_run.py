@@ -9,6 +9,7 @@ from typing import Final
 from aisa.cli.account import account_at
 from aisa.cli.command import Session
 from aisa.cli.deposit import arrivals, give_test_money
+from aisa.cli.interruption import INTERRUPTION
 from aisa.cli.report import Report
 from aisa.demo.devnet_file import DevnetFile, remove_devnet_file, write_devnet_file
 from aisa.demo.port import Ports
@@ -43,9 +44,14 @@ def run_in_foreground(
                 _fill_pocket(session, running)
             write_devnet_file(session.home, running)
             session.show(report(running, "runs; Ctrl-C stops it"))
-            supervise(family, time.sleep)
+            supervise(family, _pause)
         finally:
             remove_devnet_file(session.home)
+
+
+def _pause(seconds: float) -> None:
+    INTERRUPTION.check()
+    time.sleep(seconds)
 
 
 def _fill_pocket(session: Session, running: DevnetFile) -> None:

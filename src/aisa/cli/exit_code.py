@@ -29,7 +29,8 @@ BY_CLASS: Final[dict[type[errors.AisaError], int]] = {
 
 MEANINGS: Final[dict[int, str]] = {
     DONE: "done",
-    NOT_HELD: "the command ran, and what it checked does not hold (`demo`, `doctor`)",
+    NOT_HELD: "the command ran, and what it checked does not hold (`demo`, `doctor`), or the answer that "
+    "`pay` got is an error",
     USAGE: "an option, argument, setting or amount is wrong; or packages are missing",
     3: "the node or seller does not accept who signed",
     4: "the call is paid, and the payment was refused",

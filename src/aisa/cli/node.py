@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Final
 
 import click
 
+from aisa.cli.background import start_in_background
 from aisa.cli.command import Noun, Session
 from aisa.cli.node_folder import node_files
 from aisa.cli.report import Report, Table
@@ -161,27 +159,15 @@ def _in_background(session: Session) -> Report:
     running = _running(session)
     if running is not None:
         return _report(running, "runs already")
-    files = node_files(session.make_home())
-    files.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with files.log.open("ab") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "aisa", "node", "up"],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    deadline = time.monotonic() + _START_S_MAX
-    with session.progress() as progress:
-        while True:
-            running = _running(session)
-            if running is not None and running.pid == process.pid:
-                return _report(running, "runs in the background")
-            if process.poll() is not None or time.monotonic() > deadline:
-                process.terminate()
-                raise NodeUnavailable("the node did not start", hint=f"see {files.log}")
-            progress("starting the node")
-            time.sleep(0.05)
+    session.make_home()
+
+    def ready(pid: int) -> Service | None:
+        found = _running(session)
+        return found if found is not None and found.pid == pid else None
+
+    log = node_files(session.home).log
+    found = start_in_background(session, "node", ["node", "up"], log, ready, _START_S_MAX)
+    return _report(found, "runs in the background")
 
 
 def _report(process: Service, how: str) -> Report:

@@ -10,6 +10,7 @@ from aisa.cli.command import Session
 from aisa.cli.node_folder import node_files
 from aisa.cli.node_init import ask_passphrase
 from aisa.cli.service import Service, forget_service, write_service
+from aisa.node.assemble import treasuries
 from aisa.node.config import load_config
 from aisa.node.initialise import init_node
 from aisa.node.key import open_seed
@@ -31,7 +32,10 @@ def run_node(session: Session, on_ready: Callable[[Service], None]) -> None:
     seed = open_seed(config, ask_passphrase)
 
     def tell(listening: Listening) -> None:
-        service = Service.of_this_process(listening.url, network=listening.network)
+        addresses = tuple(address for _, address in treasuries(config, seed))
+        service = Service.of_this_process(
+            listening.url, network=listening.network, treasuries=addresses
+        )
         write_service(files.process, service)
         on_ready(service)
 

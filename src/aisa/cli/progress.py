@@ -8,6 +8,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Final, Self, TextIO
 
+from aisa.cli.interruption import INTERRUPTION
+
 QUIET_S: Final = 1.0
 _TERMINAL_EVERY_S: Final = 0.1
 _LOG_EVERY_S: Final = 5.0
@@ -25,7 +27,9 @@ class Progress:
         quiet: bool,
         stream: TextIO | None = None,
         monotonic: Callable[[], float] = time.monotonic,
+        check: Callable[[], None] = INTERRUPTION.check,
     ) -> None:
+        self._check = check
         self._quiet = quiet
         self._stream = stream or sys.stderr
         self._monotonic = monotonic
@@ -52,7 +56,8 @@ class Progress:
             self._drawn = False
 
     def __call__(self, text: str) -> None:
-        """Say what is going on now."""
+        """Say what is going on now; raises KeyboardInterrupt if a stop was asked for."""
+        self._check()
         now = self._monotonic()
         if self._quiet or now < self._next:
             return

@@ -21,7 +21,7 @@ set; `--home DIR` for one command). Amounts are decimals such as `0.01` or `"0.0
 
 With `--json` a command prints exactly one JSON document on standard output; if it fails, it prints
 one problem (RFC 9457, with `exit_code`) on standard error instead. Amounts in JSON are strings of
-digits: units of the currency's smallest part. Without `--json`, whatever takes longer than a second
+digits: units of the currency's smallest part (`aisa demo` gives integers, to be added up). Without `--json`, whatever takes longer than a second
 tells its progress on standard error.
 
 ## Exit codes
@@ -56,7 +56,8 @@ def _section(words: str, command: click.Command) -> str:
     context = click.Context(command, info_name=words, max_content_width=100, terminal_width=100)
     usage = " ".join(command.collect_usage_pieces(context))
     lines = [f"\n### {words}\n", (command.help or "").strip(), "", f"`{words} {usage}`", ""]
-    records = [record for param in command.params if (record := param.get_help_record(context))]
+    options = [one for one in command.params if isinstance(one, click.Option)]
+    records = [record for option in options if (record := option.get_help_record(context))]
     shown = [one for one in records if not one[0].startswith(("--home", "--json"))]
     if shown:
         lines += ["| option | |", "|---|---|"]

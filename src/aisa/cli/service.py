@@ -11,13 +11,17 @@ from aisa.demo.process import ProcessId, began
 
 
 class Service(msgspec.Struct, frozen=True):
-    """A running node or seller; `token` lets its owner give it orders."""
+    """A running node or seller.
+
+    `token` lets its owner give a seller orders; a node's `treasuries` pay its chain fees.
+    """
 
     pid: int
     began: str
     url: str
     network: str = ""
     token: str = ""
+    treasuries: tuple[str, ...] = ()
 
     @property
     def id(self) -> ProcessId:
@@ -25,9 +29,11 @@ class Service(msgspec.Struct, frozen=True):
         return ProcessId(self.pid, self.began)
 
     @classmethod
-    def of_this_process(cls, url: str, *, network: str = "", token: str = "") -> Service:
+    def of_this_process(
+        cls, url: str, *, network: str = "", token: str = "", treasuries: tuple[str, ...] = ()
+    ) -> Service:
         """The service that this process is."""
-        return cls(os.getpid(), began(os.getpid()), url, network, token)
+        return cls(os.getpid(), began(os.getpid()), url, network, token, treasuries)
 
 
 def read_service(path: Path) -> Service | None:

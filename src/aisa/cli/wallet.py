@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import closing
 from datetime import UTC, datetime
+from pathlib import Path
 
 import click
 
+from aisa.channel.wallet import WalletReceipt
 from aisa.cli.account import Account, agent_account
 from aisa.cli.amount_text import read_amount, show_units
 from aisa.cli.command import Noun, Session
@@ -164,19 +168,76 @@ def withdraw(
 
 @command.command("log")
 @click.option("--currency", metavar="CODE", help="Which currency (default: the node's first).")
-@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
+@click.option(
+    "--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="How many of each."
+)
 @click.pass_obj
 def log(session: Session, currency: str | None, limit: int) -> Report:
-    """List what moved in this account, the newest first."""
+    """List what moved in this account, and the calls that were paid for, the newest first."""
     with agent_account(session.home) as account:
         code = currency or account.first_currency
         if account.info.currency(code) is None:
             raise InvalidRequest(f"the node keeps no {code[:20]!r}")
         transfers = account.client.transfers(code, limit=limit).transfers
+        payments = paid_calls(session.home, code, limit)
+        lines: list[str | Table] = []
+        if transfers:
+            lines.append(_log_table(account, transfers))
+        if payments:
+            lines.append(_payment_table(account, code, payments))
         return Report(
-            {"currency": code, "transfers": [_transfer(one) for one in transfers]},
-            [_log_table(account, transfers)] if transfers else ["nothing moved yet"],
+            {
+                "currency": code,
+                "transfers": [_transfer(one) for one in transfers],
+                "payments": [_payment(one) for one in payments],
+            },
+            lines or ["nothing moved yet"],
         )
+
+
+def paid_calls(home: Path, currency: str, limit: int) -> list[WalletReceipt]:
+    """The newest paid calls of this home's wallet in a currency, the newest first."""
+    from aisa.channel.wallet_sqlite.wallet import SqliteWallet
+    from aisa.cli.receipt_check import newest_receipts
+    from aisa.sdk.home import WALLET_FILE
+
+    if not (home / WALLET_FILE).exists():
+        return []
+    with closing(SqliteWallet(home / WALLET_FILE)) as wallet:
+        ours = {one.channel for one in wallet.channels() if one.terms.currency == currency}
+        kept = newest_receipts(wallet, limit)
+    return [one for one in reversed(kept) if one.leaf.channel in ours]
+
+
+def _payment(one: WalletReceipt) -> dict[str, object]:
+    return {
+        "at_ms": one.at_ms,
+        "method": one.method,
+        "url": one.url,
+        "status": one.leaf.status,
+        "units": str(one.leaf.units),
+        "channel": one.leaf.channel.hex(),
+        "lane": one.leaf.lane,
+        "seq": one.leaf.seq,
+    }
+
+
+def _payment_table(account: Account, code: str, payments: Sequence[WalletReceipt]) -> Table:
+    rows = [
+        [
+            _time(one.at_ms),
+            f"{one.method} {one.url}",
+            str(one.leaf.status),
+            "-" + show_units(one.leaf.units, code, account.info),
+            f"{one.leaf.channel.hex()[:16]} {one.leaf.lane}:{one.leaf.seq}",
+        ]
+        for one in payments
+    ]
+    return Table(["time (UTC)", "paid call", "status>", "amount>", "receipt"], rows)
+
+
+def _time(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def _transfer(one: TransferInfo) -> dict[str, object]:
@@ -197,7 +258,7 @@ def _transfer(one: TransferInfo) -> dict[str, object]:
 def _log_table(account: Account, transfers: tuple[TransferInfo, ...]) -> Table:
     rows = [
         [
-            datetime.fromtimestamp(one.at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S"),
+            _time(one.at_ms),
             f"{one.code} {one.kind}" if one.kind != "transfer" else one.code,
             ("+" if one.direction is Direction.IN else "-")
             + show_units(one.units, one.currency, account.info),

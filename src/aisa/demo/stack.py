@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Final, cast
 
 import httpx2
 import msgspec
@@ -23,6 +22,7 @@ from aisa.devnet.solana.wallet import SolanaWallet
 from aisa.errors import NodeUnavailable
 
 START_S_MAX: Final = 30.0
+_KEPT_VARIABLES: Final = ("AISA_FAULTS", "AISA_DEBUG")
 SELLER_APP: Final = "aisa.demo.seller:create_app"
 
 
@@ -33,6 +33,14 @@ class _Card(msgspec.Struct, frozen=True):
     url: str
     network: str
     mints: tuple[Mintable, ...]
+
+
+class _Node(msgspec.Struct, frozen=True):
+    """What a node that runs says of itself in its home."""
+
+    url: str
+    network: str
+    treasuries: tuple[str, ...]
 
 
 @dataclass(slots=True)
@@ -53,14 +61,18 @@ class Stack:
             NodeUnavailable: a part did not start; its last words are in the hint.
         """
         card = self._start_solana()
-        node_url = f"http://{LOOPBACK}:{self.ports.node}"
-        network = self._start_node(card, node_url)
-        seller_url = self._start_seller(node_url) if with_seller else None
+        node = self._start_node(card)
+        seller = self._begin_seller(node.url) if with_seller else None
+        self.treasuries = node.treasuries
+        asyncio.run(_give_sol(card.url, node.treasuries))
+        seller_url = f"http://{LOOPBACK}:{self.ports.seller}" if seller else None
+        if seller is not None:
+            seller.wait_until(lambda: _is_healthy(str(seller_url)), START_S_MAX)
         return DevnetFile(
             format=FORMAT,
             label=card.label,
-            node=node_url,
-            node_network=network,
+            node=node.url,
+            node_network=node.network,
             seller=seller_url,
             solana=card.url,
             solana_network=card.network,
@@ -76,8 +88,13 @@ class Stack:
         return [sys.executable, "-m", "aisa", *words]
 
     def variables(self) -> dict[str, str]:
-        """The environment of every part: this home, and failpoints allowed."""
-        return {**self.environ, "AISA_HOME": str(self.home), "AISA_DEVNET": "1"}
+        """The environment of every part: this home alone, and failpoints allowed."""
+        kept = {
+            name: value
+            for name, value in self.environ.items()
+            if not name.startswith("AISA_") or name.startswith(_KEPT_VARIABLES)
+        }
+        return {**kept, "AISA_HOME": str(self.home), "AISA_DEVNET": "1"}
 
     def _start_solana(self) -> _Card:
         self.tell("starting Solana (SVM in process)")
@@ -96,36 +113,19 @@ class Stack:
         child.wait_until(ready.exists, START_S_MAX)
         return msgspec.json.decode(ready.read_bytes(), type=_Card)
 
-    def _start_node(self, card: _Card, url: str) -> str:
+    def _start_node(self, card: _Card) -> _Node:
         self.tell("starting the node")
+        file = self.home / "node" / "node.json"
+        file.unlink(missing_ok=True)
+        words = self.aisa("node", "up", "--devnet", "--port", str(self.ports.node))
         environ = {**self.variables(), "AISA_NODE_SOLANA": card.url}
-        self.treasuries = self._init_node(environ)
-        asyncio.run(_give_sol(card.url, self.treasuries))
-        words = self.aisa("node", "up", "--port", str(self.ports.node))
-        child = self.family.start("node", words, environ)
-        child.wait_until(lambda: _is_healthy(url), START_S_MAX)
-        return str(httpx2.get(f"{url}/v1/node", trust_env=False).json()["network"])
+        self.family.start("node", words, environ).wait_until(file.exists, START_S_MAX)
+        return msgspec.json.decode(file.read_bytes(), type=_Node)
 
-    def _init_node(self, environ: Mapping[str, str]) -> tuple[str, ...]:
-        """Make the node where there is none, and return the addresses that pay its chain fees."""
-        words = self.aisa("node", "init", "--devnet", "--json")
-        done = subprocess.run(words, env=environ, capture_output=True, check=False)
-        if done.returncode:
-            complaint = done.stderr.decode("utf-8", "replace").strip()
-            raise NodeUnavailable("the node could not be made", hint=complaint)
-        document: dict[str, Any] = msgspec.json.decode(done.stdout)
-        return tuple(str(one["address"]) for one in document["treasuries"])
-
-    def _start_seller(self, node_url: str) -> str:
+    def _begin_seller(self, node_url: str) -> Child:
         self.tell("starting the seller")
-        url = f"http://{LOOPBACK}:{self.ports.seller}"
-        child = self.family.start(
-            "seller",
-            self.aisa("seller", "up", SELLER_APP, "--port", str(self.ports.seller)),
-            {**self.variables(), "AISA_NODE": node_url},
-        )
-        child.wait_until(lambda: _is_healthy(url), START_S_MAX)
-        return url
+        words = self.aisa("seller", "up", SELLER_APP, "--port", str(self.ports.seller))
+        return self.family.start("seller", words, {**self.variables(), "AISA_NODE": node_url})
 
     def _running(self, child: Child) -> Running:
         port = {"solana": self.ports.solana, "node": self.ports.node, "seller": self.ports.seller}

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
+from solders.keypair import Keypair
+
 from aisa.demo.audit import Auditor
 from aisa.demo.conservation import Holding, asset_sums
 from aisa.devnet.solana.devnet import Devnet
-from solders.keypair import Keypair
 
 
 class Chain:
