@@ -112,10 +112,7 @@ class Ledger:
     closed_lanes: set[int] = field(default_factory=set)
     vouchers: list[int] = field(default_factory=list)
     is_open: bool = True
-
-    @property
-    def charged(self) -> int:
-        return sum(charge.units for charge in self.charges.values())
+    charged: int = 0
 
 
 Trick = Callable[[Send], "Reply | Lost | None"]
@@ -296,6 +293,7 @@ class SellerSim:
         self.served += 1
         answer = self.answer + str(next(self.counter)).encode()
         ledger.charges[tick.lane, tick.seq] = Charge(digest, self.price, answer)
+        ledger.charged += self.price
         return self.receipt(tick, keys, digest, self.price, answer)
 
     def receipt(
