@@ -46,6 +46,10 @@ class Payment:
     call_id: str = ""
     problem: str = ""
 
+    def __str__(self) -> str:
+        what = f"{self.charged} {self.outcome.value}"
+        return f"{what} ({self.problem})" if self.problem else what
+
     def error(self) -> AisaError | None:
         """Return the error that `problem` names."""
         return class_by_slug(self.problem)() if self.problem else None
