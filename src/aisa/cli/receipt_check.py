@@ -13,14 +13,12 @@ from aisa.channel.payer import PayerChannel
 from aisa.channel.wallet import Wallet, WalletReceipt
 from aisa.cli.progress import Progress
 from aisa.errors import MalformedMessage, NodeUnavailable, NotFound, ReceiptInvalid
-from aisa.identity import verify_signature
 from aisa.protocol import base64url
-from aisa.protocol.aip import ReceiptLeaf, ReceiptProof
+from aisa.protocol.aip import ReceiptLeaf
 from aisa.protocol.problem import error_of, parse_problem
-from aisa.protocol.strictjson import JsonObject, parse_object
+from aisa.sdk.proof import read_proof, verify_proof
 
 _PAGE: Final = 1000
-_PROOF_BYTES_MAX: Final = 64 * 1024
 _TIMEOUT_S: Final = 20.0
 
 
@@ -87,65 +85,12 @@ def _check(http: httpx2.Client, channel: PayerChannel, leaf: ReceiptLeaf) -> boo
             return False
         raise refusal
     try:
-        proof = parse_proof(answer.content)
-        signed = proof.signing_bytes()
-    except MalformedMessage as error:
-        raise _invalid(leaf, error.detail) from error
-    if proof.leaf != leaf:
-        raise _invalid(leaf, "the seller proves another call")
-    if proof.payee != channel.terms.payee:
-        raise _invalid(leaf, "another key signed")
-    if not verify_signature(proof.payee, signed, proof.signature):
-        raise _invalid(leaf, "the signature is not over this root")
+        verify_proof(read_proof(answer.content), leaf, channel.terms.payee)
+    except (MalformedMessage, ReceiptInvalid) as error:
+        raise ReceiptInvalid(
+            f"receipt {leaf.lane}:{leaf.seq} does not verify: {error.detail}",
+            channel=leaf.channel.hex(),
+            lane=leaf.lane,
+            seq=leaf.seq,
+        ) from error
     return True
-
-
-def parse_proof(body: bytes) -> ReceiptProof:
-    """Read a seller's proof of one receipt.
-
-    Raises:
-        MalformedMessage: it is not one.
-    """
-    document = parse_object(body, "receipt proof", bytes_max=_PROOF_BYTES_MAX)
-    path = document.get("path")
-    if not isinstance(path, list | tuple) or not all(isinstance(one, str) for one in path):
-        raise MalformedMessage("the receipt proof has no path")
-    leaf = ReceiptLeaf(
-        channel=_bytes(document, "channel", 32),
-        lane=_whole(document, "lane"),
-        seq=_whole(document, "seq"),
-        units=_whole(document, "charged"),
-        request=_bytes(document, "request", 32),
-        status=_whole(document, "status"),
-        answer=_bytes(document, "answer", 32),
-    )
-    return ReceiptProof(
-        leaf=leaf,
-        index=_whole(document, "index"),
-        count=_whole(document, "count"),
-        path=tuple(base64url.decode_exact(str(one), "path", 32) for one in path),
-        payee=_bytes(document, "payee", 32),
-        batch=_whole(document, "batch"),
-        signature=_bytes(document, "signature", 64),
-    )
-
-
-def _bytes(document: JsonObject, name: str, size: int) -> bytes:
-    return base64url.decode_exact(str(document.get(name, "")), name, size)
-
-
-def _whole(document: JsonObject, name: str) -> int:
-    value = document.get(name)
-    text = str(value) if isinstance(value, int | str) and not isinstance(value, bool) else ""
-    if not text.isdecimal() or not text.isascii() or len(text) > 19:
-        raise MalformedMessage(f"the receipt proof's {name} is not a whole number")
-    return int(text)
-
-
-def _invalid(leaf: ReceiptLeaf, what: str) -> ReceiptInvalid:
-    return ReceiptInvalid(
-        f"receipt {leaf.lane}:{leaf.seq} does not verify: {what}",
-        channel=leaf.channel.hex(),
-        lane=leaf.lane,
-        seq=leaf.seq,
-    )

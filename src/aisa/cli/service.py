@@ -56,5 +56,7 @@ def write_service(path: Path, service: Service) -> None:
 
 
 def forget_service(path: Path) -> None:
-    """It has stopped."""
-    path.unlink(missing_ok=True)
+    """This process's service has stopped; what another one wrote there stays."""
+    found = read_service(path)
+    if found is not None and found.pid == os.getpid():
+        path.unlink()

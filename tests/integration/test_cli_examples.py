@@ -1,0 +1,132 @@
+"""Every example and the README's lines run as they are written."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from aisa.cli.service import read_service
+from aisa.demo.port import free_ports
+from aisa.demo.process import Family
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "examples"
+
+pytestmark = [pytest.mark.network, pytest.mark.slow, pytest.mark.timeout(400)]
+
+
+def aisa(home: Path, *words: str) -> Any:
+    done = subprocess.run(
+        [sys.executable, "-m", "aisa", *words, "--home", str(home), "--json"],
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert done.returncode == 0, (words, done.stdout, done.stderr)
+    return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def devnet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    home = tmp_path_factory.mktemp("home")
+    base = str(max(1024, free_ports(1)[0] - 1))
+    up = aisa(home, "devnet", "up", "--seller", "--background", "--port-base", base)
+    try:
+        yield {**up, "home": home}
+    finally:
+        aisa(home, "devnet", "down")
+
+
+def python(home: Path, *words: str) -> str:
+    done = subprocess.run(
+        [sys.executable, *words],
+        env={**os.environ, "AISA_HOME": str(home)},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def five_lines(page: Path, seller: str) -> str:
+    """The Python block of a page that pays for a call, with this run's seller."""
+    blocks = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    (block,) = [one for one in blocks if "Agent()" in one]
+    assert len([line for line in block.splitlines() if line.strip()]) <= 5
+    assert "http://127.0.0.1:8402/rates/" in block
+    return block.replace("http://127.0.0.1:8402", seller)
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/tutorials/first-paid-call.md"])
+def test_the_five_lines_pay_for_a_call(devnet: dict[str, Any], page: str) -> None:
+    out = python(devnet["home"], "-c", five_lines(ROOT / page, devnet["seller"]))
+    assert '"rate":"1.0889"' in out
+    assert "0.0001" in out or "settled" in out.lower()
+
+
+def test_an_invoice_is_converted(devnet: dict[str, Any]) -> None:
+    out = python(devnet["home"], str(EXAMPLES / "convert_invoice.py"), devnet["seller"])
+    assert "1250.00 CHF are 1337.61 EUR" in out or "EUR at 0.9" in out
+    assert "paid 0.0001 aiUSD for 1 call" in out
+
+
+def test_a_month_of_rates_is_paid_at_once(devnet: dict[str, Any]) -> None:
+    out = python(devnet["home"], str(EXAMPLES / "many_calls.py"), devnet["seller"])
+    assert "31 rates" in out
+    assert "paid 0.0031 aiUSD" in out
+
+
+def test_a_seller_of_ones_own_is_put_behind_the_paywall(
+    devnet: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    home = tmp_path / "other-seller"
+    words = ["-m", "aisa", "seller", "up", "examples.weather_seller:app", "--port", "0"]
+    with Family(tmp_path / "log") as family:
+        child = family.start(
+            "seller",
+            [sys.executable, *words, "--home", str(home), "--node", devnet["node"]],
+            os.environ,
+        )
+        file = home / "seller" / "seller.json"
+        child.wait_until(file.exists, 100)
+        service = read_service(file)
+        assert service is not None
+        assert httpx2.get(f"{service.url}/forecast/Oslo", trust_env=False).status_code == 402
+        assert httpx2.get(f"{service.url}/healthz", trust_env=False).status_code == 200
+        paid = aisa(devnet["home"], "pay", f"{service.url}/forecast/Oslo")
+        assert paid["body"]["city"] == "Oslo"
+        assert paid["payment"]["charged"]["units"] == "100"
+
+        second = subprocess.run(
+            [sys.executable, *words, "--home", str(home), "--node", devnet["node"], "--json"],
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
+        )
+        assert second.returncode == 7
+        assert json.loads(second.stderr)["slug"] == "file-owned"
+
+        refused = httpx2.post(
+            f"{service.url}/aisa/control/redeem",
+            headers={"Authorization": "Bearer guess"},
+            trust_env=False,
+        )
+        assert refused.status_code == 403
+        assert aisa(home, "seller", "redeem")["units"] == "100"
+    # Stopped, it can still be asked: the file is nobody's now.
+    assert not file.exists()
+    assert aisa(home, "seller", "status")["running"] is False
