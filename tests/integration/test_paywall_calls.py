@@ -167,7 +167,7 @@ async def test_the_stored_answer_survives_a_restart(tmp_path: Path) -> None:
         assert later.channel(payer).charged == 300
 
 
-@pytest.mark.parametrize("status", [400, 404, 422, 500, 503])
+@pytest.mark.parametrize("status", [301, 307, 400, 404, 422, 500, 503])
 async def test_an_answer_that_fails_is_not_charged(shop: Shop, payer: Payer, status: int) -> None:
     async def fails(scope: Any, receive: Any, send: Any) -> None:
         await answer(send, status=status, body=b"no")
@@ -410,6 +410,7 @@ async def test_a_commit_that_fails_is_answered_503_and_charges_nothing(
         patch.setattr(shop.paywall.till.store, "commit", full)
         got = await asyncio.gather(*(shop.pay(payer, seq) for seq in (2, 3)))
     assert [(one.status, one.slug) for one in got] == [(503, "store-unavailable")] * 2
+    assert got[0].header("retry-after") == "1"
     channel = shop.channel(payer)
     assert (channel.charged, channel.reserved, channel.in_flight) == (100, 0, 0)
     assert (await shop.pay(payer, 2)).status == 200

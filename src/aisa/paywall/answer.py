@@ -115,7 +115,10 @@ class PaidAnswer:
             await self._till.void(self._call, units)
 
     def _is_charged(self, status: int) -> bool:
-        return status < 400 or (status < 500 and self._paid.price.charge_client_errors)
+        # A redirect serves nothing, and a payment is not carried on to where it points.
+        if status < 300 or status == 304:
+            return True
+        return 400 <= status < 500 and self._paid.price.charge_client_errors
 
     async def _body(self, message: Message) -> None:
         body = message.get("body", b"")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final, TypeAlias
 
-from aisa.errors import AisaError, BodyTooLarge, RateLimited
+from aisa.errors import AisaError, BodyTooLarge, CapExceeded, RateLimited, StoreUnavailable
 from aisa.protocol.problem import CONTENT_TYPE, problem_of
 
 Scope: TypeAlias = "MutableMapping[str, Any]"
@@ -42,7 +42,7 @@ async def send_problem(send: Send, error: AisaError, headers: HeaderList) -> Non
         (b"content-type", CONTENT_TYPE.encode()),
         (b"cache-control", b"no-store"),
     ]
-    if isinstance(error, RateLimited):
+    if isinstance(error, (CapExceeded, RateLimited, StoreUnavailable)):
         own.append((b"retry-after", str(error.facts.get("retry_after_s", 1)).encode()))
     await send_bytes(send, error.status, [*own, *headers], problem_of(error).encode())
 

@@ -131,8 +131,8 @@ def paid(
     """Mark an endpoint as paid: `@paid("0.0001 aiUSD")` below the route, or `Depends(paid(…))`.
 
     `price` is an amount, or a function of RequestFacts; without one the handler calls `charge()`.
-    The latter two need `at_most`. An answer of 400 and above is free, unless
-    `charge_client_errors`; one of 500 and above always is.
+    The latter two need `at_most`. Charged are answers of 200 to 299 and 304, and those of 400 to
+    499 with `charge_client_errors`.
 
     Raises:
         ConfigInvalid, InvalidAmount, UnknownCurrency: the price cannot be used.
