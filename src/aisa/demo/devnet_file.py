@@ -105,8 +105,10 @@ def outside_seed(home: Path) -> bytes:
 
 
 def remove_devnet_file(home: Path) -> None:
-    """Forget the devnet; nobody shall look for a node that has stopped."""
-    devnet_path(home).unlink(missing_ok=True)
+    """Forget a devnet that has stopped, or that this process supervises."""
+    found = read_devnet_file(home)
+    if found is None or found.processes[0].pid == os.getpid() or not found.is_running:
+        devnet_path(home).unlink(missing_ok=True)
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -38,6 +38,7 @@ class _Card(msgspec.Struct, frozen=True):
 class _Node(msgspec.Struct, frozen=True):
     """What a node that runs says of itself in its home."""
 
+    pid: int
     url: str
     network: str
     treasuries: tuple[str, ...]
@@ -115,12 +116,22 @@ class Stack:
 
     def _start_node(self, card: _Card) -> _Node:
         self.tell("starting the node")
-        file = self.home / "node" / "node.json"
-        file.unlink(missing_ok=True)
         words = self.aisa("node", "up", "--devnet", "--port", str(self.ports.node))
         environ = {**self.variables(), "AISA_NODE_SOLANA": card.url}
-        self.family.start("node", words, environ).wait_until(file.exists, START_S_MAX)
-        return msgspec.json.decode(file.read_bytes(), type=_Node)
+        child = self.family.start("node", words, environ)
+        child.wait_until(lambda: self._node_of(child) is not None, START_S_MAX)
+        node = self._node_of(child)
+        assert node is not None
+        return node
+
+    def _node_of(self, child: Child) -> _Node | None:
+        """What the node that we started says of itself; another one's word does not count."""
+        try:
+            file = (self.home / "node" / "node.json").read_bytes()
+            node = msgspec.json.decode(file, type=_Node)
+        except (FileNotFoundError, msgspec.MsgspecError):
+            return None
+        return node if node.pid == child.process.pid else None
 
     def _begin_seller(self, node_url: str) -> Child:
         self.tell("starting the seller")
