@@ -22,7 +22,8 @@ from aisa.channel.payer import (
 )
 from aisa.protocol.aip import ChannelTerms, DepositStatement, LaneClosed, ReceiptLeaf, Session
 
-LANES_PER_SESSION = 4
+LANES_PER_SESSION = 16
+"""A killed process costs its session one lane; the next process goes on with the rest of them."""
 REPEATABLE_MS = 600_000
 """For so long a seller keeps an answer; a lane with a call that may be repeated is not closed."""
 

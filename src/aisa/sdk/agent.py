@@ -280,7 +280,7 @@ def send_with(http: httpx2.Client, request: Send) -> Reply | Lost:
             timeout=request.timeout_s,
         )
     except NEVER_SENT as error:
-        return Lost(is_sent=False, reason=type(error).__name__)
+        return Lost(is_sent=False, reason=f"{type(error).__name__}: {error}"[:200])
     except (httpx2.UnsupportedProtocol, httpx2.LocalProtocolError) as error:
         raise InvalidRequest(f"the request cannot be sent: {error}") from error
     except (httpx2.TransportError, httpx2.DecodingError) as error:

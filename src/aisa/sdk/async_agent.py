@@ -286,9 +286,9 @@ class AsyncAgent:
             )
             content = await response.read()
         except _NEVER_SENT as error:
-            return Lost(is_sent=False, reason=type(error).__name__)
-        except aiohttp.InvalidURL as error:
-            raise InvalidRequest(f"{request.url[:80]!r} is not a URL") from error
+            return Lost(is_sent=False, reason=f"{type(error).__name__}: {error}"[:200])
+        except ValueError as error:
+            raise InvalidRequest(f"the request cannot be sent: {error}") from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             return Lost(is_sent=True, reason=type(error).__name__)
         if self._purse.receipts and self._keeper is None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from aisa.identity import Signer
+from aisa.sdk.commit_pace import CommitPace
 from aisa.sdk.step import Aside, Ask, Dance, Exclusive, HubNode, Lost, Pause, Reply, Run, Send, Step
 
 T = TypeVar("T")
@@ -16,7 +18,7 @@ SendAsync = Callable[[Send], Awaitable[Reply | Lost]]
 
 
 class AsyncDriver:
-    """Drives dances on one event loop; the disk is waited for in a thread of its own."""
+    """Drives dances on one event loop; a disk that is not quick is waited for in a thread."""
 
     def __init__(self, send: SendAsync, hub: HubFactory) -> None:
         self._send = send
@@ -25,6 +27,8 @@ class AsyncDriver:
         self._locks: dict[object, tuple[asyncio.Lock, int]] = {}
         self._aside: set[asyncio.Task[None]] = set()
         self._disk = ThreadPoolExecutor(1, thread_name_prefix="aisa-wallet")
+        self._jobs = 0
+        self._pace = CommitPace()
 
     async def drive(self, dance: Dance[T], send: SendAsync | None = None) -> T:
         """Dance to the end and return what it returns; `send` replaces the driver's own way.
@@ -50,7 +54,10 @@ class AsyncDriver:
 
     async def _perform(self, step: Step, send: SendAsync) -> Any:
         match step:
-            case Run(function):
+            case Run(function, is_short):
+                # While a job is in the thread, the next one waits its turn there.
+                if is_short and not self._jobs and self._pace.may_stay():
+                    return self._run_here(function)
                 return await self._run(function)
             case Exclusive(key, work):
                 return await self._exclusively(key, work, send)
@@ -71,12 +78,22 @@ class AsyncDriver:
 
     async def _run(self, function: Callable[[], T]) -> T:
         job = asyncio.get_running_loop().run_in_executor(self._disk, function)
+        self._jobs += 1
         try:
             return await asyncio.shield(job)
         except asyncio.CancelledError:
             # The commit goes on in its thread: the next one must not overtake it.
             await asyncio.wait([job])
             raise
+        finally:
+            self._jobs -= 1
+
+    def _run_here(self, function: Callable[[], T]) -> T:
+        began = time.perf_counter()
+        try:
+            return function()
+        finally:
+            self._pace.note(time.perf_counter() - began)
 
     async def _exclusively(self, key: object, work: Dance[Any], send: SendAsync) -> Any:
         lock, users = self._locks.get(key) or (asyncio.Lock(), 0)

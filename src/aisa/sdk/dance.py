@@ -17,6 +17,7 @@ from aisa.errors import (
     BudgetExceeded,
     CapExceeded,
     ChannelUnknown,
+    InvalidRequest,
     LaneClosed,
     OutcomeUnknown,
     PaymentRequired,
@@ -56,7 +57,11 @@ def ask_unpaid(purse: Purse, call: Call) -> Dance[Reply]:
     while True:
         reply = yield from send(call.request(None, purse.clock()))
         if isinstance(reply, Reply):
-            return reply
+            if reply.status not in {429, 503} or not _may_wait(purse, call, reply):
+                return reply
+            yield Pause(max(wait_in(reply) or 0.0, delay))
+            delay = min(delay * 2, DELAY_S_MAX)
+            continue
         may_repeat = call.method in {"GET", "HEAD"} or not reply.is_sent
         if not may_repeat or purse.clock() + delay * 1000 > call.deadline_ms:
             raise RailUnavailable(
@@ -223,6 +228,9 @@ def send_ticket(purse: Purse, call: Call, ticket: Ticket) -> Dance[Reply]:
         faults.hit("agent.send.before")
         try:
             reply = yield from send(request)
+        except InvalidRequest:
+            ticket.give_back(ticket.amount)
+            raise
         except BaseException:
             note_unknown(purse, call, ticket)
             raise
@@ -296,6 +304,10 @@ def judge(purse: Purse, call: Call, ticket: Ticket, reply: Reply) -> Dance[Answe
             )
         )
         raise error
+    elif status < 300:
+        ticket.give_back(ticket.amount)
+        purse.learn_free(call.method, call.place.origin, call.place.path)
+        return Answer(status, reply.headers, reply.content)
     else:
         ticket.give_back(ticket.amount)
         payment = ticket.payment(call, Outcome.FAILED, charged=0, now_ms=now_ms)

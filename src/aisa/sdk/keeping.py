@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from aisa.errors import AisaError
 from aisa.sdk.purse import Purse
-from aisa.sdk.step import Dance, exclusively, run
+from aisa.sdk.step import Dance, exclusively, run, run_short
 
 
 def keep_receipts(purse: Purse) -> Dance[None]:
@@ -21,7 +21,7 @@ def _keep(purse: Purse) -> Dance[None]:
         return
     try:
         if receipts:
-            yield from run(lambda: purse.wallet.add_receipts(receipts))
+            yield from run_short(lambda: purse.wallet.add_receipts(receipts))
         if rows:
             yield from run(lambda: purse.wallet.note_unknown(rows))
     except BaseException:

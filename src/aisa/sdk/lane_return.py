@@ -21,6 +21,7 @@ from aisa.protocol import base64url
 from aisa.protocol.aip import CloseLaneAction, LaneClosed, Voucher, close_lane_bytes
 from aisa.protocol.aip.field import parse_json, parse_units_text
 from aisa.sdk.exchange import open_action, post_action
+from aisa.sdk.keeping import keep_receipts
 from aisa.sdk.meeting import known_nodes
 from aisa.sdk.purse import Purse
 from aisa.sdk.step import Dance, ask, run
@@ -60,6 +61,8 @@ def return_dead_lanes(purse: Purse, channel: bytes | None = None) -> Dance[int]:
     wallet, now_ms = purse.wallet, purse.clock()
     returned = 0
     try:
+        # What this process knows of a lane counts as known when its last word is booked.
+        yield from keep_receipts(purse)
         lanes = yield from run(lambda: wallet.dead_lanes(now_ms=now_ms, channel=channel))
     except AisaError:
         return 0

@@ -12,6 +12,7 @@ from aisa.errors import (
     NotFound,
     OutcomeUnknown,
     PriceAboveTick,
+    RedirectRefused,
     SessionExpired,
     TickRefused,
 )
@@ -42,25 +43,32 @@ def pay_once(purse: Purse, call: Call) -> Dance[Answer]:
 
 def _pay_once(purse: Purse, call: Call) -> Dance[Answer]:
     known = yield from run(lambda: purse.wallet.find_call(call.call_id))
-    try:
-        answer = None
-        if known is not None:
-            call.is_known = True
-            answer = yield from _repeat(purse, call, known)
-        if answer is None:
+    answer = None
+    if known is not None:
+        call.is_known = True
+        answer = yield from _repeat(purse, call, known)
+    if answer is None:
+        try:
             answer = yield from pay(purse, call)
-    except OutcomeUnknown:
-        raise  # It stays as it was sent, to be repeated.
-    except AisaError as error:
-        if call.is_known and not isinstance(error, IdempotencyMismatch):
-            state = CallState.SETTLED if isinstance(error, AnswerGone) else CallState.FAILED
-            yield from run(lambda: purse.wallet.finish_call(call.call_id, state))
-        raise
-    if answer.payment is not None:
-        state = CallState(answer.payment.outcome.value)
-        charged = answer.payment.charged.units
+        except (OutcomeUnknown, RedirectRefused):
+            raise  # It may be charged: it stays as it was sent, to be repeated.
+        except AisaError as error:
+            yield from _finish(purse, call, error)
+            raise
+    payment = answer.payment
+    if payment is not None:
+        state, charged = CallState(payment.outcome.value), payment.charged.units
         yield from run(lambda: purse.wallet.finish_call(call.call_id, state, charged=charged))
+    elif call.is_known:
+        yield from run(lambda: purse.wallet.finish_call(call.call_id, CallState.FAILED))
     return answer
+
+
+def _finish(purse: Purse, call: Call, error: AisaError) -> Dance[None]:
+    """Note that a call was refused, or charged without an answer."""
+    if call.is_known:
+        state = CallState.SETTLED if isinstance(error, AnswerGone) else CallState.FAILED
+        yield from run(lambda: purse.wallet.finish_call(call.call_id, state))
 
 
 def _repeat(purse: Purse, call: Call, known: WalletCall) -> Dance[Answer | None]:
@@ -85,7 +93,11 @@ def _repeat(purse: Purse, call: Call, known: WalletCall) -> Dance[Answer | None]
             continue
         if known.state is CallState.SENT and isinstance(error, _NEVER_CHARGED):
             return None
-        if isinstance(error, (TickRefused, *_NEVER_CHARGED)):
+        if known.state is CallState.SETTLED:
+            raise AnswerGone(
+                f"call {call.call_id!r} was charged, and the seller keeps its answer no longer"
+            ) from error
+        if isinstance(error, TickRefused):
             yield from run(lambda: purse.wallet.finish_call(call.call_id, CallState.UNKNOWN))
             raise OutcomeUnknown(
                 f"the seller no longer says what became of call {call.call_id!r}"
@@ -116,6 +128,8 @@ def _ticket_of(purse: Purse, call: Call, known: WalletCall) -> Dance[Ticket]:
         known.amount,
         tick,
     )
+    # Whether the process that made it had sent it is not known, so it may have been.
+    ticket.is_sent = True
     # The ceiling that was signed last, signed again: the seller may never have seen it.
     plain = Voucher(known.channel, channel.signed)
     payer = purse.payer_key(channel.terms.network, channel.terms.payee)

@@ -142,6 +142,8 @@ class Purse:
     routes: dict[tuple[str, str, str], Route] = field(
         default_factory=dict[tuple[str, str, str], Route]
     )
+    free: set[tuple[str, str, str]] = field(default_factory=set[tuple[str, str, str]])
+    """Calls that were answered without a charge; they are asked before they are paid for."""
     receipts: list[WalletReceipt] = field(default_factory=list[WalletReceipt])
     unknown: list[WalletCall] = field(default_factory=list[WalletCall])
     charged: dict[str, int] = field(default_factory=dict[str, int])
@@ -157,7 +159,7 @@ class Purse:
         `/rates/2024-01-01`): a wrong guess costs one round trip and no money.
         """
         known = self.routes.get((method, origin, path))
-        if known is None and len(path) > 1:
+        if known is None and len(path) > 1 and (method, origin, path) not in self.free:
             known = self.routes.get((method, origin, path[: path.rfind("/") + 1] + "*"))
         return known
 
@@ -165,12 +167,20 @@ class Purse:
         """Remember what a call costs."""
         if len(self.routes) >= ROUTES_MAX:
             self.routes.clear()
+        self.free.discard((method, origin, path))
         route = Route(seller, price)
         self.routes[method, origin, path] = route
         if len(path) > 1:
             sibling = path[: path.rfind("/") + 1] + "*"
             self.routes[method, origin, sibling] = Route(seller, price, is_guess=True)
         return route
+
+    def learn_free(self, method: str, origin: str, path: str) -> None:
+        """Remember that a call was answered without a charge."""
+        if len(self.free) >= ROUTES_MAX:
+            self.free.clear()
+        self.free.add((method, origin, path))
+        self.routes.pop((method, origin, path), None)
 
     def payer_key(self, network: str, payee: bytes) -> SigningKey:
         """Return the key that pays this payee at this node; another one for every payee."""

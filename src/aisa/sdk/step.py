@@ -60,9 +60,10 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Run a function that may wait for the disk."""
+    """Run a function that may wait for the disk; one that `is_short` is a single small commit."""
 
     function: Callable[[], Any]
+    is_short: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +129,11 @@ def ask(url: str, signer: Signer | None, call: NodeCall[T]) -> Dance[T]:
 def run(function: Callable[[], T]) -> Dance[T]:
     """Run a function that may wait for the disk."""
     return cast("T", (yield Run(function)))
+
+
+def run_short(function: Callable[[], T]) -> Dance[T]:
+    """Run a function that makes one small commit."""
+    return cast("T", (yield Run(function, is_short=True)))
 
 
 def exclusively(key: object, work: Dance[T]) -> Dance[T]:

@@ -35,7 +35,8 @@ class SyncDriver:
         self._send = send
         self._hub = hub
         self._hubs: dict[tuple[str, bytes], tuple[SyncHubNode, threading.Lock]] = {}
-        self._mutex = threading.Lock()
+        # Re-entrant, so that a callback on a payment may use the agent.
+        self._mutex = threading.RLock()
         self._locks: dict[object, tuple[threading.Lock, int]] = {}
         self._aside: set[Future[None]] = set()
         self._workers = ThreadPoolExecutor(2, thread_name_prefix="aisa-agent")

@@ -19,7 +19,7 @@ from aisa.sdk.deposit import (
 from aisa.sdk.exchange import open_action, post_action
 from aisa.sdk.lane_return import return_dead_lanes
 from aisa.sdk.purse import EXPIRY_MARGIN_S, Purse, Seller, Till
-from aisa.sdk.step import Aside, Dance, exclusively, run
+from aisa.sdk.step import Aside, Dance, exclusively, run, run_short
 
 
 def ready_till(purse: Purse, seller: Seller, price: int) -> Dance[Till]:
@@ -153,7 +153,7 @@ def _lease_once(purse: Purse, seller: Seller, till: Till, price: int) -> Dance[b
     wanted = slice_units(price, step_max=step_max, seller_step_max=seller.offer.ceiling_step_max)
     meter, now_ms, receipts = till.meter, purse.clock(), purse.take_receipts()
     try:
-        granted = yield from run(
+        granted = yield from run_short(
             lambda: purse.wallet.lease(
                 till.channel,
                 meter.lane,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from aisa.channel.wallet import LANES_PER_SESSION
 from aisa.errors import (
     AisaError,
     AnswerGone,
@@ -434,10 +435,10 @@ def test_a_channel_closed_behind_our_back_is_replaced(
 def test_a_closed_lane_is_left_for_the_next(make_agent: Make, seller: SellerSim) -> None:
     agent = make_agent()
     agent.get(URL)
-    for lane in range(6):
+    for lane in range(LANES_PER_SESSION + 2):
         seller.ledger.closed_lanes.add(lane)
         assert agent.get(URL).status == 200
-    assert {lane for lane, _ in seller.ledger.charges} >= {0, 1, 2, 3}
+    assert {lane for lane, _ in seller.ledger.charges} >= set(range(LANES_PER_SESSION))
 
 
 def test_a_full_seller_is_waited_for(make_agent: Make, seller: SellerSim, clock: Clock) -> None:
@@ -622,3 +623,67 @@ def test_two_agents_share_one_wallet(make_agent: Make, seller: SellerSim, tmp_pa
     assert len(seller.ledger.charges) == 120
     assert len({lane for lane, _ in seller.ledger.charges}) == 2
     assert (tmp_path / "home" / "wallet.sqlite").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_free_sibling_of_a_paid_path_is_learned(make_agent: Make, seller: SellerSim) -> None:
+    payments: list[Payment] = []
+    agent = make_agent(on_payment=payments.append)
+    agent.get(URL)
+    assert agent.get(ORIGIN + "/free").payment is None
+    agent.get(ORIGIN + "/free")
+    assert "Payment-Tick" not in seller.seen[-1].headers
+    assert len(payments) == 1
+
+
+def test_a_crowded_seller_is_asked_again(make_agent: Make, seller: SellerSim) -> None:
+    seller.tricks = [lambda _: Reply(429, {"retry-after": "1"}, b"")] * 3
+    assert make_agent().get(URL).status == 200
+
+
+def test_a_callback_may_use_the_agent(make_agent: Make, seller: SellerSim) -> None:
+    agents: list[Agent] = []
+    agents.append(
+        make_agent(on_payment=lambda payment: payment.seq == 1 and agents[0].get(URL + "?again"))
+    )
+    agents[0].get(URL)
+    assert seller.served == 2
+
+
+def test_a_session_of_a_dead_process_is_used_up(make_agent: Make, seller: SellerSim) -> None:
+    first = make_agent()
+    first.get(URL)
+    die(first)
+    second = make_agent()
+    assert second.return_lanes() > 0
+    assert second.get(URL).payment.lane == 1
+    assert len(seller.ledger.sessions) == 1
+
+
+def test_a_repeat_that_reaches_nobody_stays_the_same_tick(
+    make_agent: Make, seller: SellerSim
+) -> None:
+    first = make_agent()
+    first.get(URL)
+    seller.tricks = [lose_answer(seller)] * 50
+    with pytest.raises(OutcomeUnknown):
+        first.get(URL, call_id="a", timeout_s=1)
+    die(first)
+    second = make_agent()
+    seller.tricks = [lose] * 50
+    with pytest.raises(OutcomeUnknown):
+        second.get(URL, call_id="a", timeout_s=1)
+    seller.tricks = []
+    assert second.get(URL, call_id="a").payment.seq == 2
+    assert seller.served == 2
+
+
+def test_a_settled_call_whose_answer_was_forgotten_is_not_paid_again(
+    make_agent: Make, seller: SellerSim
+) -> None:
+    agent = make_agent()
+    agent.get(URL, call_id="a")
+    seller.ledger.charges.clear()
+    seller.ledger.closed_lanes.add(0)
+    with pytest.raises(AnswerGone):
+        agent.get(URL, call_id="a")
+    assert seller.served == 1

@@ -30,7 +30,7 @@ class Database:
         )
         self._connection.row_factory = sqlite3.Row
         try:
-            with _alone(path):
+            with alone(path):
                 self._prepare(path)
         except BaseException:
             self._connection.close()
@@ -102,8 +102,8 @@ class Database:
 
 
 @contextmanager
-def _alone(path: Path) -> Generator[None]:
-    """Keep other processes from making the tables at the same time."""
+def alone(path: Path) -> Generator[None]:
+    """Keep other processes that open the wallet waiting."""
     descriptor = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -46,6 +46,12 @@ class Instance:
         finally:
             os.close(descriptor)
 
+    def sweep(self) -> None:
+        """Remove the files of all dead owners; nobody may be starting meanwhile."""
+        for path in self._folder.iterdir():
+            if self.is_dead(path.name):
+                path.unlink(missing_ok=True)
+
     def bury(self, name: str) -> None:
         """Remove a dead owner's file."""
         (self._folder / name).unlink(missing_ok=True)

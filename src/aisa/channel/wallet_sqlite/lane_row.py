@@ -236,12 +236,13 @@ def lane_returned(
     unknown = max(0, notice.charged - known)
     _return_units(db, lane.channel, lane.lane, rest)
     db.execute(
-        "UPDATE lanes SET state = 'closed', unknown = ? WHERE channel = ? AND lane = ?",
+        "UPDATE lanes SET unknown = ? WHERE channel = ? AND lane = ?",
         (unknown, lane.channel, lane.lane),
     )
-    db.execute(
-        "UPDATE sessions SET state = 'ended' WHERE session = ? AND NOT EXISTS ("
-        " SELECT 1 FROM lanes WHERE lanes.session = sessions.session AND lanes.state = 'open')",
-        (row["session"],),
-    )
+    # A payee keeps few sessions of a channel: what is left of this one is for the next process.
+    if next_lane(db, row["session"], lane.lane) is not None:
+        db.execute(
+            "UPDATE sessions SET state = 'parked', owner = '' WHERE session = ?",
+            (row["session"],),
+        )
     return rest, unknown, row["owner"]

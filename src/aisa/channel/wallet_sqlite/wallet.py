@@ -31,7 +31,7 @@ from aisa.channel.wallet import (
     WalletSession,
 )
 from aisa.channel.wallet_sqlite import call_row, channel_row, lane_row
-from aisa.channel.wallet_sqlite.database import Database
+from aisa.channel.wallet_sqlite.database import Database, alone
 from aisa.channel.wallet_sqlite.instance import Instance
 from aisa.channel.wallet_sqlite.row import channel_of, event_of, receipt_of
 from aisa.protocol.aip import DepositStatement, LaneClosed
@@ -50,7 +50,9 @@ class SqliteWallet:
     def __init__(self, path: Path) -> None:
         self._db = Database(path)
         try:
-            self._instance = Instance(path.with_name(path.name + ".owners"))
+            with alone(path):
+                self._instance = Instance(path.with_name(path.name + ".owners"))
+                self._instance.sweep()
         except BaseException:
             self._db.close()
             raise
