@@ -187,6 +187,14 @@ class ChannelStoreSuite:
         assert found is not None
         assert found.sessions == (session_row(),)
 
+    def test_a_new_session_drops_the_expired_ones(self, store: ChannelStore) -> None:
+        self.open_one(store)
+        later_ms = 2_000_000_000_000
+        store.commit(StoreBatch(1, later_ms, sessions=(session_row(name=2, expiry=2**40),)))
+        found = store.channel_by_number(1)
+        assert found is not None
+        assert found.sessions == (session_row(name=2, expiry=2**40),)
+
     def test_lanes_below_the_floor_are_left_out(self, store: ChannelStore) -> None:
         self.open_one(store)
         lanes = tuple(LaneRow(1, number, 0, closed=False) for number in range(10))

@@ -42,6 +42,14 @@ def test_it_commits_durably_and_checkpoints_as_sqlite_does(tmp_path: Path) -> No
     store.close()
 
 
+def test_only_the_owner_may_read_the_file(tmp_path: Path) -> None:
+    store = SqliteChannelStore(tmp_path / "s.sqlite", PAYEE)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+    assert set(modes.values()) == {0o600}
+    assert len(modes) == 4
+    store.close()
+
+
 def test_another_process_is_told_what_to_do(tmp_path: Path) -> None:
     path = tmp_path / "s.sqlite"
     program = (

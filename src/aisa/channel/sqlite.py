@@ -58,6 +58,8 @@ class SqliteChannelStore:
         self._pruned = 0
         try:
             with _guarded():
+                # It holds answers and a secret; SQLite gives its other files the same mode.
+                os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
                 self._writer = _connect(path)
                 _prepare(self._writer, payee, random_bytes)
                 self._reader = _connect(path)
@@ -104,6 +106,8 @@ class SqliteChannelStore:
             if batch.channels:
                 cursor.executemany(schema.UPDATE_CHANNEL, [_totals(row) for row in batch.channels])
             if batch.sessions:
+                ends = [(row.channel, batch.at_ms // 1000) for row in batch.sessions]
+                cursor.executemany(schema.DELETE_EXPIRED, ends)
                 rows = [_session_tuple(row) for row in batch.sessions]
                 cursor.executemany(schema.INSERT_SESSION, rows)
             if batch.lanes:
@@ -159,21 +163,18 @@ class SqliteChannelStore:
     def prune(self, *, answers_before_ms: int, charges_before_ms: int, batches_max: int) -> bool:
         """Forget answers, redeemed charges and closed channels that are old enough."""
         with self._transaction() as cursor:
-            gone = cursor.execute(
-                "DELETE FROM answers WHERE batch IN (SELECT answers.batch FROM answers"
-                " JOIN batch ON batch.number = answers.batch WHERE batch.at_ms < ?"
-                " ORDER BY answers.batch LIMIT ?)",
-                (answers_before_ms, batches_max),
-            ).rowcount
-            batches = cursor.execute(
-                schema.SELECT_PRUNABLE, (self._pruned, charges_before_ms, batches_max)
-            ).fetchall()
-            for (number,) in batches:
+            oldest = cursor.execute(schema.OLDEST_ANSWERS, (batches_max,)).fetchall()
+            gone = [(number,) for number, at_ms in oldest if at_ms < answers_before_ms]
+            cursor.executemany("DELETE FROM answers WHERE batch=?", gone)
+            span = (self._pruned, batches_max)
+            oldest = cursor.execute(schema.OLDEST_BATCHES, span).fetchall()
+            old = [number for number, at_ms in oldest if at_ms < charges_before_ms]
+            for number in old:
                 _forget_batch(cursor, number)
             # Batches that still wait for a redemption are passed over until the next round.
-            self._pruned = batches[-1][0] if batches else 0
+            self._pruned = old[-1] if len(old) == batches_max else 0
             _forget_dead_channels(cursor, charges_before_ms)
-        return gone == batches_max or len(batches) == batches_max
+        return batches_max in (len(gone), len(old))
 
     def probe_ms(self) -> float:
         """The median time of a small commit on this disk."""
@@ -317,6 +318,8 @@ def _write_charges(cursor: sqlite3.Cursor, batch: StoreBatch) -> None:
 
 def _forget_batch(cursor: sqlite3.Cursor, number: int) -> None:
     span = (number * schema.PLACES, (number + 1) * schema.PLACES)
+    if cursor.execute(schema.IS_OWED, span).fetchone()[0]:
+        return
     cursor.execute(schema.RAISE_SEQ_FLOORS, span)
     cursor.execute("DELETE FROM charge WHERE place >= ? AND place < ?", span)
     cursor.execute("DELETE FROM answers WHERE batch=?", (number,))

@@ -79,6 +79,7 @@ UPDATE_CHANNEL: Final = (
     "UPDATE channel SET deposit=?, ceiling=?, voucher_signature=?, charged=?, redeemed=?,"
     " redeeming=?, lane_floor=?, state=?, changed_ms=? WHERE number=?"
 )
+DELETE_EXPIRED: Final = "DELETE FROM session WHERE channel=? AND expiry<=?"
 INSERT_SESSION: Final = "INSERT OR IGNORE INTO session VALUES (?,?,?,?,?,?,?,?)"
 PUT_LANE: Final = (
     "INSERT INTO lane (channel, lane, units, closed) VALUES (?,?,?,?)"
@@ -98,13 +99,16 @@ SELECT_SEQS: Final = (
     "SELECT seq FROM charge WHERE channel=? AND lane=? ORDER BY seq DESC LIMIT 1024"
 )
 SELECT_OWING: Final = "SELECT network, number, charged - redeemed FROM channel WHERE (charged > redeemed AND state = 0) OR state = 1"
-# A batch may go once nothing of it is still to be redeemed.
-SELECT_PRUNABLE: Final = (
-    "SELECT number FROM batch WHERE number > ? AND at_ms < ? AND NOT EXISTS ("
-    " SELECT 1 FROM charge JOIN channel ON channel.number = charge.channel"
-    " WHERE charge.place >= batch.number * 1024 AND charge.place < (batch.number + 1) * 1024"
+# Batches are numbered in the order of time, so the oldest of each kind are the first: no scan.
+OLDEST_ANSWERS: Final = (
+    "SELECT answers.batch, batch.at_ms FROM answers JOIN batch ON batch.number = answers.batch"
+    " ORDER BY answers.batch LIMIT ?"
+)
+OLDEST_BATCHES: Final = "SELECT number, at_ms FROM batch WHERE number > ? ORDER BY number LIMIT ?"
+IS_OWED: Final = (
+    "SELECT EXISTS (SELECT 1 FROM charge JOIN channel ON channel.number = charge.channel"
+    " WHERE charge.place >= ? AND charge.place < ?"
     " AND charge.cumulative > channel.redeemed AND channel.state != 2)"
-    " ORDER BY number LIMIT ?"
 )
 RAISE_SEQ_FLOORS: Final = (
     "UPDATE lane SET seq_floor = MAX(seq_floor, pruned.seq) FROM ("
