@@ -12,12 +12,10 @@ import pytest
 from aisa.channel.wallet import LANES_PER_SESSION
 from aisa.errors import (
     AisaError,
-    AnswerGone,
     BudgetExceeded,
     CapExceeded,
     ChallengeInvalid,
     ChannelUnknown,
-    IdempotencyMismatch,
     InsufficientFunds,
     InvalidRequest,
     NoCommonNode,
@@ -33,36 +31,11 @@ from aisa.errors import (
     VoucherRequired,
 )
 from aisa.protocol.aip import Hub, hub_network
-from aisa.protocol.problem import problem_of
 from aisa.sdk import Agent, AsyncAgent, Budget, Outcome, Payment
 from aisa.sdk.step import Lost, Reply, Send
 from tests.integration.hub_stub import HubBook
 from tests.unit.sdk.market import ORIGIN, PRICE, Clock, SellerSim
-
-Make = Callable[..., Agent]
-URL = ORIGIN + "/hello"
-STEP = 100 * PRICE
-"""The slice in use and the one that is leased ahead are one ceiling step."""
-
-
-def refuse_with(seller: SellerSim, error: AisaError) -> Callable[[Send], Reply]:
-    return lambda _: seller.refuse(error)
-
-
-def lose(request: Send) -> Lost:
-    return Lost(is_sent=False, reason="gone")
-
-
-def lose_answer(seller: SellerSim) -> Callable[[Send], Lost]:
-    def trick(request: Send) -> Lost:
-        seller.serve(request)
-        return Lost(is_sent=True, reason="cut")
-
-    return trick
-
-
-def let(request: Send) -> None:
-    return None
+from tests.unit.sdk.play import STEP, URL, Make, die, lose, lose_answer, refuse_with
 
 
 def test_a_call_is_paid_for_and_its_receipt_kept(make_agent: Make, seller: SellerSim) -> None:
@@ -150,17 +123,11 @@ def test_a_dead_process_gives_its_rest_back(
     (channel,) = second.channels()
     assert seller.ledger.closed_lanes == {0}
     assert channel.sent == PRICE + STEP
-    # The receipt was in the dead process's memory: what it paid is reported, to the unit.
-    (unknown,) = second.unknown_calls()
-    assert (unknown.units, unknown.is_final) == (PRICE, True)
-
-
-def die(agent: Agent) -> None:
-    """End an agent as a killed process ends: nothing is parked, the lock is let go."""
-    agent._driver.settle(5)
-    agent._purse.wallet._instance.close()
-    agent._purse.wallet._db.close()
-    agent._purse.fault = StateConflict("dead")
+    # If the receipt was still in the dead process's memory, what it paid is reported, to the unit.
+    kept = sum(one.charged.units for one in second.receipts() if one.leaf.lane == 0)
+    unknown = second.unknown_calls()
+    assert kept + sum(spend.units for spend in unknown) == PRICE
+    assert all(spend.is_final for spend in unknown)
 
 
 def test_a_payee_that_claims_too_much_of_a_lane_gets_nothing_booked(
@@ -330,6 +297,10 @@ def test_a_raised_price_is_paid_if_the_limits_allow(make_agent: Make, seller: Se
     assert seller.ledger.charged == 400
 
 
+def let(request: Send) -> None:
+    return None
+
+
 def test_a_lost_answer_is_asked_for_again_and_charged_once(
     make_agent: Make, seller: SellerSim
 ) -> None:
@@ -497,84 +468,6 @@ def test_a_silent_seller_is_closed_at_the_node(
     assert closed.state == "closing"
 
 
-class TestCallId:
-    def test_a_repeat_gets_the_stored_answer(self, make_agent: Make, seller: SellerSim) -> None:
-        agent = make_agent()
-        first = agent.get(URL, call_id="a")
-        again = make_agent().get(URL, call_id="a")
-        assert (first.content, seller.served) == (again.content, 1)
-
-    def test_a_call_cut_off_by_a_crash_is_the_same_tick(
-        self, make_agent: Make, seller: SellerSim
-    ) -> None:
-        first = make_agent()
-        first.get(URL)
-        seller.tricks = [lose_answer(seller)] * 50
-        with pytest.raises(OutcomeUnknown):
-            first.get(URL, call_id="a", timeout_s=1)
-        die(first)
-        seller.tricks = []
-        answer = make_agent().get(URL, call_id="a")
-        assert (answer.status, seller.served) == (200, 2)
-        assert answer.payment.seq == 2
-
-    def test_the_lane_of_a_call_to_be_repeated_is_not_closed(
-        self, make_agent: Make, seller: SellerSim, clock: Clock
-    ) -> None:
-        first = make_agent()
-        first.get(URL)
-        seller.tricks = [lose] * 50
-        with pytest.raises(RailUnavailable):
-            first.get(URL, timeout_s=1)
-        seller.tricks = [lose_answer(seller)] * 50
-        with pytest.raises(OutcomeUnknown):
-            first.get(URL, call_id="a", timeout_s=1)
-        die(first)
-        seller.tricks = []
-        second = make_agent()
-        assert second.return_lanes() == 0
-        clock.now_ms += 600_001
-        assert second.return_lanes() > 0
-
-    def test_another_request_under_the_same_id_is_refused(self, make_agent: Make) -> None:
-        agent = make_agent()
-        agent.get(URL, call_id="a")
-        with pytest.raises(IdempotencyMismatch):
-            agent.get(URL + "?other", call_id="a")
-        assert agent.get(URL, call_id="a").status == 200
-
-    def test_a_tick_that_was_never_charged_is_replaced(
-        self, make_agent: Make, seller: SellerSim
-    ) -> None:
-        agent = make_agent()
-        agent.get(URL)
-        seller.tricks = [lambda _: Lost(is_sent=True, reason="cut")] * 50
-        with pytest.raises(OutcomeUnknown):
-            agent.get(URL, call_id="a", timeout_s=1)
-        seller.tricks = []
-        seller.ledger.closed_lanes.add(0)
-        assert agent.get(URL, call_id="a").payment.lane == 1
-        assert seller.served == 2
-
-    def test_a_failed_call_may_be_made_again(self, make_agent: Make, seller: SellerSim) -> None:
-        agent = make_agent()
-        seller.status = 500
-        agent.get(URL, call_id="a")
-        seller.status = 200
-        assert agent.get(URL, call_id="a").status == 200
-
-    def test_an_answer_that_is_gone_is_not_paid_again(
-        self, make_agent: Make, seller: SellerSim
-    ) -> None:
-        agent = make_agent()
-        agent.get(URL, call_id="a")
-        gone = Reply(409, {}, problem_of(AnswerGone("gone")).encode())
-        seller.tricks = [lambda _: gone]
-        with pytest.raises(AnswerGone):
-            agent.get(URL, call_id="a")
-        assert seller.served == 1
-
-
 async def test_32_calls_at_once_are_all_served_on_one_channel(
     make_async_agent: Callable[..., AsyncAgent], seller: SellerSim, hub: HubBook
 ) -> None:
@@ -657,33 +550,3 @@ def test_a_session_of_a_dead_process_is_used_up(make_agent: Make, seller: Seller
     assert second.return_lanes() > 0
     assert second.get(URL).payment.lane == 1
     assert len(seller.ledger.sessions) == 1
-
-
-def test_a_repeat_that_reaches_nobody_stays_the_same_tick(
-    make_agent: Make, seller: SellerSim
-) -> None:
-    first = make_agent()
-    first.get(URL)
-    seller.tricks = [lose_answer(seller)] * 50
-    with pytest.raises(OutcomeUnknown):
-        first.get(URL, call_id="a", timeout_s=1)
-    die(first)
-    second = make_agent()
-    seller.tricks = [lose] * 50
-    with pytest.raises(OutcomeUnknown):
-        second.get(URL, call_id="a", timeout_s=1)
-    seller.tricks = []
-    assert second.get(URL, call_id="a").payment.seq == 2
-    assert seller.served == 2
-
-
-def test_a_settled_call_whose_answer_was_forgotten_is_not_paid_again(
-    make_agent: Make, seller: SellerSim
-) -> None:
-    agent = make_agent()
-    agent.get(URL, call_id="a")
-    seller.ledger.charges.clear()
-    seller.ledger.closed_lanes.add(0)
-    with pytest.raises(AnswerGone):
-        agent.get(URL, call_id="a")
-    assert seller.served == 1

@@ -1,0 +1,123 @@
+"""Calls with an id are made once, whatever crashes in between."""
+
+from __future__ import annotations
+
+import pytest
+
+from aisa.errors import (
+    AnswerGone,
+    IdempotencyMismatch,
+    OutcomeUnknown,
+    RailUnavailable,
+)
+from aisa.protocol.problem import problem_of
+from aisa.sdk.step import Lost, Reply
+from tests.unit.sdk.market import Clock, SellerSim
+from tests.unit.sdk.play import URL, Make, die, lose, lose_answer
+
+
+def test_a_repeat_gets_the_stored_answer(make_agent: Make, seller: SellerSim) -> None:
+    agent = make_agent()
+    first = agent.get(URL, call_id="a")
+    again = make_agent().get(URL, call_id="a")
+    assert (first.content, seller.served) == (again.content, 1)
+
+
+def test_a_call_cut_off_by_a_crash_is_the_same_tick(make_agent: Make, seller: SellerSim) -> None:
+    first = make_agent()
+    first.get(URL)
+    seller.tricks = [lose_answer(seller)] * 50
+    with pytest.raises(OutcomeUnknown):
+        first.get(URL, call_id="a", timeout_s=1)
+    die(first)
+    seller.tricks = []
+    answer = make_agent().get(URL, call_id="a")
+    assert (answer.status, seller.served) == (200, 2)
+    assert answer.payment.seq == 2
+
+
+def test_the_lane_of_a_call_to_be_repeated_is_not_closed(
+    make_agent: Make, seller: SellerSim, clock: Clock
+) -> None:
+    first = make_agent()
+    first.get(URL)
+    seller.tricks = [lose] * 50
+    with pytest.raises(RailUnavailable):
+        first.get(URL, timeout_s=1)
+    seller.tricks = [lose_answer(seller)] * 50
+    with pytest.raises(OutcomeUnknown):
+        first.get(URL, call_id="a", timeout_s=1)
+    die(first)
+    seller.tricks = []
+    second = make_agent()
+    assert second.return_lanes() == 0
+    clock.now_ms += 600_001
+    assert second.return_lanes() > 0
+
+
+def test_another_request_under_the_same_id_is_refused(make_agent: Make) -> None:
+    agent = make_agent()
+    agent.get(URL, call_id="a")
+    with pytest.raises(IdempotencyMismatch):
+        agent.get(URL + "?other", call_id="a")
+    assert agent.get(URL, call_id="a").status == 200
+
+
+def test_a_tick_that_was_never_charged_is_replaced(make_agent: Make, seller: SellerSim) -> None:
+    agent = make_agent()
+    agent.get(URL)
+    seller.tricks = [lambda _: Lost(is_sent=True, reason="cut")] * 50
+    with pytest.raises(OutcomeUnknown):
+        agent.get(URL, call_id="a", timeout_s=1)
+    seller.tricks = []
+    seller.ledger.closed_lanes.add(0)
+    assert agent.get(URL, call_id="a").payment.lane == 1
+    assert seller.served == 2
+
+
+def test_a_failed_call_may_be_made_again(make_agent: Make, seller: SellerSim) -> None:
+    agent = make_agent()
+    seller.status = 500
+    agent.get(URL, call_id="a")
+    seller.status = 200
+    assert agent.get(URL, call_id="a").status == 200
+
+
+def test_an_answer_that_is_gone_is_not_paid_again(make_agent: Make, seller: SellerSim) -> None:
+    agent = make_agent()
+    agent.get(URL, call_id="a")
+    gone = Reply(409, {}, problem_of(AnswerGone("gone")).encode())
+    seller.tricks = [lambda _: gone]
+    with pytest.raises(AnswerGone):
+        agent.get(URL, call_id="a")
+    assert seller.served == 1
+
+
+def test_a_repeat_that_reaches_nobody_stays_the_same_tick(
+    make_agent: Make, seller: SellerSim
+) -> None:
+    first = make_agent()
+    first.get(URL)
+    seller.tricks = [lose_answer(seller)] * 50
+    with pytest.raises(OutcomeUnknown):
+        first.get(URL, call_id="a", timeout_s=1)
+    die(first)
+    second = make_agent()
+    seller.tricks = [lose] * 50
+    with pytest.raises(OutcomeUnknown):
+        second.get(URL, call_id="a", timeout_s=1)
+    seller.tricks = []
+    assert second.get(URL, call_id="a").payment.seq == 2
+    assert seller.served == 2
+
+
+def test_a_settled_call_whose_answer_was_forgotten_is_not_paid_again(
+    make_agent: Make, seller: SellerSim
+) -> None:
+    agent = make_agent()
+    agent.get(URL, call_id="a")
+    seller.ledger.charges.clear()
+    seller.ledger.closed_lanes.add(0)
+    with pytest.raises(AnswerGone):
+        agent.get(URL, call_id="a")
+    assert seller.served == 1
