@@ -219,7 +219,7 @@ def test_lifespan_starts_and_stops_the_paywall(tmp_path: Path) -> None:
     assert events == ["start, paywall True", "stop, paywall True"]
 
 
-def test_websockets_pass_through(tmp_path: Path) -> None:
+def test_websockets_that_have_no_price_pass_through(tmp_path: Path) -> None:
     inner = FastAPI()
 
     @inner.websocket("/ws")
@@ -232,7 +232,7 @@ def test_websockets_pass_through(tmp_path: Path) -> None:
     inner = FastAPI()
     inner.websocket("/ws")(talk)
     paywall = make_paywall(tmp_path)
-    client = TestClient(PaywallMiddleware(inner, paywall, {"/ws": "0.0001 aiUSD"}))
+    client = TestClient(PaywallMiddleware(inner, paywall, {"/paid": "0.0001 aiUSD"}))
     with client, client.websocket_connect("/ws") as socket:
         assert socket.receive_text() == "hello"
 
