@@ -18,6 +18,7 @@ from aisa.errors import (
     HeadTooLarge,
     LaneClosed,
     MalformedMessage,
+    NotFound,
     PaymentRequired,
     PriceAboveTick,
     RateLimited,
@@ -124,6 +125,9 @@ class PaywallMiddleware:
         self._prices: PriceList | None = None
         self._session_path = paywall.session_path
         self._receipts_path = paywall.session_path + "/receipts"
+        # FastAPI puts its own root path into the scope only after us.
+        own_root: Any = getattr(app, "root_path", "")
+        self._own_root: str = own_root if isinstance(own_root, str) else ""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""
@@ -131,15 +135,15 @@ class PaywallMiddleware:
         if kind != "http":
             if kind == "lifespan":
                 await self._live(scope, receive, send)
+            elif kind == "websocket":
+                await self._serve_websocket(scope, receive, send)
             else:
                 await self.app(scope, receive, send)
             return
         prices = self._prices
         if prices is None:
             prices = await self._prepare(scope)
-        path: str = scope["path"]
-        if scope.get("root_path"):
-            path = _route_path(path, scope["root_path"])
+        path = self._path(scope)
         method: str = scope["method"]
         price = prices.find(path, method)
         if price is not None:
@@ -151,8 +155,27 @@ class PaywallMiddleware:
             client = scope.get("client")
             peer = peer_name(client[0]) if client else "unknown"
             await self.paywall.sessions.serve(scope, receive, send, peer)
+        elif (plain := prices.find_disguised(path, method)) is not None:
+            error = NotFound("there is nothing under this spelling", hint=f"ask for {plain[:200]}")
+            await send_problem(send, error, [])
         else:
             await self.app(scope, receive, send)
+
+    def _path(self, scope: Scope) -> str:
+        """The path that the application's router sees."""
+        path: str = scope["path"]
+        root = self._own_root or scope.get("root_path")
+        return _route_path(path, root) if root else path
+
+    async def _serve_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse a websocket on a priced path: nothing in it could be paid for."""
+        prices = self._prices or await self._prepare(scope)
+        path = self._path(scope)
+        if prices.find(path, "GET") is None and prices.find_disguised(path, "GET") is None:
+            await self.app(scope, receive, send)
+            return
+        await receive()
+        await send({"type": "websocket.close", "code": 1008, "reason": "paid by HTTP calls only"})
 
     async def _guard(self, request: _Request, price: Price, receive: Receive, send: Send) -> None:
         """Answer a request to a priced route; every deliberate error becomes its problem."""
@@ -353,7 +376,6 @@ def _voucher(text: str) -> Voucher:
 
 
 def _route_path(path: str, root: str) -> str:
-    """The path that the application's router sees."""
     if path.startswith(root) and path[len(root) : len(root) + 1] in ("", "/"):
         return path[len(root) :]
     return path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 import sys
 from collections.abc import Iterable, Mapping
@@ -13,6 +14,7 @@ from aisa.paywall.paid import PRICE_ATTRIBUTE, Paid
 from aisa.paywall.price import Price, price_of
 
 _PARAMETER: Final = re.compile(r"\{[A-Za-z_][A-Za-z0-9_]*(:[a-z]+)?\}")
+_DISGUISED: Final = re.compile(r"//|/\.|/\Z|\n")
 _ROUTE: Final = re.compile(r"(?:(\*|[A-Z]+(?:,[A-Z]+)*) )?(/\S*)")
 
 
@@ -53,16 +55,26 @@ class PriceList:
     def find(self, path: str, method: str) -> Price | None:
         """The price of a request, or None if it is free."""
         by_method = self._plain.get(path)
-        if by_method is not None:
-            return by_method.get(method) or (by_method.get("*") if method != "OPTIONS" else None)
+        price = None if by_method is None else _price_in(by_method, method)
+        if price is not None:
+            return price
+        # A router goes on to a pattern too where the plain path does not serve the method.
         for pattern, by_method in self._patterns:
             if pattern.match(path):
-                price = by_method.get(method)
-                if price is None and method != "OPTIONS":
-                    price = by_method.get("*")
+                price = _price_in(by_method, method)
                 if price is not None:
                     return price
         return None
+
+    def find_disguised(self, path: str, method: str) -> str | None:
+        """The priced path that a router or a file server may take a free one for, if there is one.
+
+        Routers match `$` before a last line break, and file servers drop dots and double slashes.
+        """
+        if _DISGUISED.search(path) is None:
+            return None
+        plain = "/" + posixpath.normpath(path.rstrip("\n")).lstrip("/")
+        return plain if plain != path and self.find(plain, method) is not None else None
 
     def prices(self) -> list[Price]:
         """Every price once."""
@@ -109,6 +121,10 @@ def _add_routes(listed: PriceList, routes: Iterable[Any], prefix: str) -> None:
             pattern = None if prefix else getattr(route, "path_regex", None)
             methods = getattr(route, "methods", None) or ("*",)
             listed.add(prefix + path, price, sorted(methods), pattern)
+
+
+def _price_in(by_method: Mapping[str, Price], method: str) -> Price | None:
+    return by_method.get(method) or (by_method.get("*") if method != "OPTIONS" else None)
 
 
 def _contexts(routes: Iterable[Any]) -> Iterable[Any]:
