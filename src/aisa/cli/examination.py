@@ -13,6 +13,7 @@ from enum import Enum
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 _PYTHON_MIN: Final = (3, 11)
 _PACKAGES: Final = {
@@ -189,14 +190,12 @@ def _ask_node(url: str, now_s: int) -> Iterator[Finding]:
 
 def check_ports(home: Path) -> Iterator[Finding]:
     """The usual ports: free, or held by the devnet of this home."""
-    from aisa.demo.devnet_file import read_devnet_file
     from aisa.demo.port import usual_ports
 
-    running = read_devnet_file(home)
-    ours = running.ports if running is not None and running.is_running else ()
+    ours = _own_ports(home)
     for port in usual_ports().taken():
         if port in ours:
-            yield Finding(f"port {port}", Verdict.OK, "this home's devnet listens there")
+            yield Finding(f"port {port}", Verdict.OK, "a process of this home listens there")
         else:
             yield Finding(
                 f"port {port}",
@@ -204,3 +203,17 @@ def check_ports(home: Path) -> Iterator[Finding]:
                 "somebody listens there",
                 "the devnet takes a free one instead; --port-base chooses",
             )
+
+
+def _own_ports(home: Path) -> set[int]:
+    from aisa.cli.node_folder import node_files
+    from aisa.cli.service import read_service
+    from aisa.demo.devnet_file import read_devnet_file
+
+    devnet = read_devnet_file(home)
+    ports = set(devnet.ports) if devnet is not None and devnet.is_running else set[int]()
+    for path in (node_files(home).process, home / "seller" / "seller.json"):
+        service = read_service(path)
+        if service is not None:
+            ports.add(urlsplit(service.url).port or 0)
+    return ports

@@ -83,7 +83,9 @@ def verify(session: Session, file: Path | None, reserves: bool) -> Report:
 @click.pass_obj
 def digest(session: Session, file: Path | None) -> Report:
     """Print the hash of all rows: equal for equal contents, whatever the batches were."""
-    found = digest_file(_path(session, file))
+    with session.progress() as progress:
+        progress("hashing all rows")
+        found = digest_file(_path(session, file))
     return Report({"digest": found}, [found])
 
 

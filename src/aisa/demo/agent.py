@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import secrets
 import sys
 import time
@@ -17,15 +18,19 @@ from typing import Final
 
 import msgspec
 
+from aisa import faults
+from aisa.channel.payer import CALLS_PER_STEP
 from aisa.client import ChannelRole, ChannelState, NodeClient, TokenInfo, WithdrawalState
 from aisa.demo.invoice import sample_invoices
-from aisa.demo.job import Conversion
+from aisa.demo.job import PRICE_UNITS, Conversion
 from aisa.demo.outcome import Job
 from aisa.demo.outside import Outside
 from aisa.demo.wire import Event, Plan
 from aisa.errors import AisaError, OutcomeUnknown, RailError
 from aisa.identity import SigningKey, derive_seed
-from aisa.sdk import AsyncAgent
+from aisa.money import AIUSD, Amount
+from aisa.paywall.server import loop_factory
+from aisa.sdk import AsyncAgent, Budget
 from aisa.sdk.home import ensure_agent_seed
 
 _POLL_S: Final = 0.05
@@ -115,13 +120,21 @@ async def _tell_count(count: Callable[[], int]) -> None:
         _tell(Event(count=count()))
 
 
+def _budget(plan: Plan) -> Budget:
+    """Ten times the price for one call, and twice the job in a day: the owner's limits, set once."""
+    return Budget(
+        per_call=Amount(10 * PRICE_UNITS, AIUSD),
+        per_day=Amount(2 * PRICE_UNITS * max(plan.calls, CALLS_PER_STEP), AIUSD),
+    )
+
+
 async def _serve(plan: Plan, root: bytes) -> None:
     async with NodeClient(plan.node) as stranger:
         network = (await stranger.info()).network
     key = SigningKey(derive_seed(root, "account", network))
     async with (
         NodeClient(plan.node, key) as client,
-        AsyncAgent(Path(plan.home), node=plan.node) as agent,
+        AsyncAgent(Path(plan.home), node=plan.node, budget=_budget(plan)) as agent,
     ):
         while line := await asyncio.to_thread(sys.stdin.buffer.readline):
             try:
@@ -144,8 +157,10 @@ async def _step(name: str, plan: Plan, client: NodeClient, agent: AsyncAgent) ->
 
 def main() -> int:
     """Read the plan, then take steps until the input ends."""
+    faults.arm(os.environ)
     plan = msgspec.json.decode(sys.stdin.buffer.readline(), type=Plan)
-    asyncio.run(_serve(plan, ensure_agent_seed(Path(plan.home))))
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        runner.run(_serve(plan, ensure_agent_seed(Path(plan.home))))
     return 0
 
 

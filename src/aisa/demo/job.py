@@ -14,6 +14,8 @@ from aisa.demo.outcome import Job
 from aisa.errors import AisaError
 
 IN_FLIGHT: Final = 32
+PRICE_UNITS: Final = 100
+"""$0.0001, what the seller asks for one rate."""
 PROBLEMS_MAX: Final = 5
 
 

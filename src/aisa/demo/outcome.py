@@ -119,7 +119,9 @@ def rows(outcome: Outcome) -> list[tuple[str, str]]:
 
 def verdicts(outcome: Outcome) -> list[tuple[str, bool]]:
     """Each claim, and whether it holds."""
-    sums = [(f"conserved: {_short(one.asset)}", one.is_conserved) for one in outcome.sums]
+    sums = [
+        (f"conserved: {_name(one.asset, outcome.asset)}", one.is_conserved) for one in outcome.sums
+    ]
     return [
         *outcome.checks.items(),
         ("the ledger verifies", outcome.books.ledger_ok),
@@ -128,6 +130,9 @@ def verdicts(outcome: Outcome) -> list[tuple[str, bool]]:
     ]
 
 
-def _short(asset: str) -> str:
+def _name(asset: str, ai_usd_asset: str) -> str:
+    """What a person calls a CAIP-19 asset."""
+    if asset == ai_usd_asset:
+        return AIUSD.code
     name = asset.rpartition("/")[2]
-    return "SOL" if name.startswith("slip44") else f"{name[:12]}…{name[-4:]}"
+    return "SOL" if name.startswith("slip44") else name

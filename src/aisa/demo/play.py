@@ -25,6 +25,7 @@ from aisa.demo.audit import Auditor, ChainView
 from aisa.demo.conservation import asset_sums
 from aisa.demo.devnet_file import DevnetFile, Mintable
 from aisa.demo.invoice import sample_invoices
+from aisa.demo.job import PRICE_UNITS
 from aisa.demo.outcome import Books, Job, Outcome
 from aisa.demo.outside import FEES_LAMPORTS, Outside
 from aisa.demo.port import Ports, free_ports
@@ -36,8 +37,6 @@ from aisa.devnet.solana.genesis import Genesis
 from aisa.devnet.solana.wallet import SolanaWallet
 from aisa.errors import RailError
 
-PRICE_UNITS: Final = 100
-"""$0.0001, what the seller asks for one rate."""
 SYMBOL: Final = "aiUSD"
 _STEP_S_MAX: Final = 60.0
 _CALL_S_MAX: Final = 0.05
