@@ -70,12 +70,23 @@ def _start_node(home: Path, environ: Mapping[str, str]) -> str:
             f"a local node could not be started: {error}", hint=_WAYS_OUT
         ) from error
     if done.returncode:
-        words = done.stderr.decode("utf-8", "replace").strip().splitlines()
-        reason = words[-1] if words else f"exit {done.returncode}"
+        reason = _reason(done.stderr) or f"exit {done.returncode}"
         if "No module named" in reason:
             raise ExtraMissing("no node is configured, and none is installed here", hint=_WAYS_OUT)
         raise ConfigInvalid(f"a local node could not be started: {reason[:300]}", hint=_WAYS_OUT)
     return _url_in(done.stdout)
+
+
+def _reason(errors: bytes) -> str:
+    """Return the detail of the problem that the command line told, or its last line."""
+    lines = errors.decode("utf-8", "replace").strip().splitlines()
+    if not lines:
+        return ""
+    try:
+        said: Any = msgspec.json.decode(lines[-1])
+        return str(said["detail"])
+    except (msgspec.MsgspecError, KeyError, TypeError):
+        return lines[-1]
 
 
 def _url_in(output: bytes) -> str:

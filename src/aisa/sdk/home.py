@@ -105,7 +105,7 @@ def read_config(home: Path) -> AgentConfig:
     budget = _table(table, "budget", path)
     if unknown := set(budget) - set(_BUDGET_NAMES):
         raise ConfigInvalid(f"{path}: [agent.budget] has no setting {min(unknown)!r}")
-    limits = {name: _text(budget, name, path) for name in _BUDGET_NAMES}
+    limits = {name: _limit(budget, name, path) for name in budget}
     return AgentConfig(
         _nodes(table, path),
         Budget(**limits) if budget else None,
@@ -126,6 +126,11 @@ def _text(table: dict[str, Any], name: str, path: Path) -> str | None:
     if value is None or isinstance(value, str):
         return value
     raise ConfigInvalid(f"{path}: {name} is not a text", hint='write it as "0.10 aiUSD"')
+
+
+def _limit(table: dict[str, Any], name: str, path: Path) -> str | None:
+    text = _text(table, name, path)
+    return None if text == "none" else text
 
 
 def _amount(table: dict[str, Any], name: str, path: Path) -> Amount | None:

@@ -54,12 +54,12 @@ def test_settings_are_read_from_config_toml(tmp_path: Path) -> None:
     assert read_config(tmp_path) == AgentConfig()
     (tmp_path / "config.toml").write_text(
         '[agent]\nnode = "http://one"\nnodes = ["http://two"]\ndeposit_max = "2 aiUSD"\n'
-        '[agent.budget]\nper_day = "1 aiUSD"\n'
+        '[agent.budget]\nper_day = "1 aiUSD"\nper_call = "none"\n'
     )
     config = read_config(tmp_path)
     assert config.nodes == ("http://one", "http://two")
     assert config.deposit_max == Amount(2_000_000, AIUSD)
-    assert config.budget == Budget(None, None, "1 aiUSD")
+    assert config.budget == Budget(per_call=None, per_day="1 aiUSD")
 
 
 @pytest.mark.parametrize(
