@@ -176,3 +176,32 @@ async def test_32_parallel_paid_calls_over_sockets(tmp_path: Path) -> None:
             assert paywall.till.find(payer.id).charged == 3300
     assert not paywall.is_started
     assert Clock()() > 0
+
+
+async def test_trailers_of_a_body_are_not_buffered_without_end() -> None:
+    chunked = b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n"
+    async with serving(ok) as port:
+        assert (await exchange(port, chunked + b"x-t: 1\r\n\r\n")).endswith(b"5")
+        with suppress(ConnectionError):
+            assert b"200 OK" not in await exchange(port, chunked + b"x-t: ", *[b"x" * 50_000] * 40)
+
+
+async def test_a_body_may_come_in_many_small_chunks() -> None:
+    head = b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
+    async with serving(ok) as port:
+        assert (await exchange(port, head, *[b"1\r\nx\r\n" * 9000] * 3, b"0\r\n\r\n")).endswith(
+            b"27000"
+        )
+
+
+async def test_a_head_that_never_ends_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("aisa.paywall.server.HEAD_S_MAX", 0.05)
+    async with serving(ok) as port:
+        assert await exchange(port) == b""
+        assert await exchange(port, b"GET / HT") == b""
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for _ in range(3):
+            writer.write(HEAD + b"\r\n")
+            assert b"200 OK" in await asyncio.wait_for(reader.read(1000), 10)
+            await asyncio.sleep(0.15)
+        writer.close()

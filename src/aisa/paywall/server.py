@@ -20,6 +20,7 @@ from aisa.paywall.asgi import App
 
 HEAD_BYTES_MAX: Final = 16 * 1024
 BACKLOG: Final = 2048
+HEAD_S_MAX: Final = 20.0
 _LINGER_S: Final = 2.0
 _BODY: Final = (
     b'{"type":"urn:aisa:problem:head-too-large","title":"Request head too large","status":431,'
@@ -36,7 +37,8 @@ class BoundedHeadProtocol(HttpToolsProtocol):
     """Answers 431 and closes as soon as a request's head is longer than 16 KiB.
 
     The parser keeps an unfinished header line in memory however long it grows, so the bytes are
-    counted before they reach it.
+    counted before they reach it; in a body those count that bring none of it, as trailers do. A
+    connection whose head is not whole after 20 to 40 seconds is closed.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -44,6 +46,20 @@ class BoundedHeadProtocol(HttpToolsProtocol):
         self._is_in_head = True
         self._head_bytes = 0
         self._is_refused = False
+        self._heads = 0
+        self._watched_head = -1
+        self._watch: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        """A peer connected."""
+        super().connection_made(transport)
+        self._watch = self.loop.call_later(HEAD_S_MAX, self._watch_head)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is gone."""
+        if self._watch is not None:
+            self._watch.cancel()
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Take bytes from the socket."""
@@ -54,8 +70,15 @@ class BoundedHeadProtocol(HttpToolsProtocol):
             if len(data) > room and b"\r\n\r\n" not in data[: room + 4]:
                 self._refuse()
                 return
-            self._head_bytes += len(data)
+        self._head_bytes += len(data)
         super().data_received(data)
+        if not self._is_in_head and self._head_bytes > HEAD_BYTES_MAX:
+            self._refuse()
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of the body came."""
+        self._head_bytes = 0
+        super().on_body(body)
 
     def on_message_begin(self) -> None:
         """A request begins; where bytes of it came together with the last one, they count later."""
@@ -67,6 +90,8 @@ class BoundedHeadProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """The head is whole: what follows is the body."""
         self._is_in_head = False
+        self._head_bytes = 0
+        self._heads += 1
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
@@ -80,6 +105,18 @@ class BoundedHeadProtocol(HttpToolsProtocol):
         if self._is_refused:
             self.transport.close()
         super().eof_received()
+
+    def _watch_head(self) -> None:
+        """Close a connection that still sends the head that it sent at the last look."""
+        if self.transport.is_closing():
+            return
+        # Nothing of a head is there between requests either: then the keep-alive timer counts.
+        is_sending = self._is_in_head and (self._head_bytes > 0 or not self._heads)
+        if is_sending and self._watched_head == self._heads:
+            self.transport.close()
+            return
+        self._watched_head = self._heads if is_sending else -1
+        self._watch = self.loop.call_later(HEAD_S_MAX, self._watch_head)
 
     def _refuse(self) -> None:
         self._is_refused = True
