@@ -1,0 +1,115 @@
+"""Which points are drilled: every failpoint first, then seeded draws over all of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from random import Random
+from typing import Final
+
+from tests.drills.report import ROOT, Point, Report, Result
+
+_HIT: Final = re.compile(r'hit\(f?"([a-z]+\.[a-z-]+\.(?:before|after))"\)')
+_NODE_COMMIT: Final = re.compile(r'commit\(\s*self\._store,\s*"([a-z-]+)"')
+_WALLET_COMMIT: Final = re.compile(r'self\._commit\("([a-z-]+)"\)')
+_ROOMS: Final = {
+    "node": ("ledger", "node", "solana"),
+    "seller": ("seller",),
+    "agent": ("agent",),
+    "store": (),
+}
+SELDOM: Final = {
+    "agent.drop": "the node refuses an opening that the agent has seen the money for",
+    "agent.retire": "a seller no longer honours a session",
+    "agent.lane": "a seller closed a lane that its owner still uses",
+    "agent.renew": "a call is paid again by another tick, after a refusal",
+    "agent.unknown": "a caller without a call_id goes away before the answer comes",
+}
+"""Nouns of failpoints that the standard job does not pass by itself, and when they are passed."""
+
+
+def failpoints(target: str) -> set[str]:
+    """Every failpoint that the source names for a target, those that are seldom passed aside."""
+    found: set[str] = set()
+    for path in (ROOT / "src" / "aisa").rglob("*.py"):
+        text = path.read_text()
+        found |= set(_HIT.findall(text))
+        for pattern, room in ((_NODE_COMMIT, "node"), (_WALLET_COMMIT, "agent")):
+            for noun in pattern.findall(text):
+                found |= {f"{room}.{noun}.before", f"{room}.{noun}.after"}
+    return {
+        name
+        for name in found
+        if name.split(".")[0] in _ROOMS[target] and name.rpartition(".")[0] not in SELDOM
+    }
+
+
+class Draw:
+    """Hands out a target's points until enough of them have been drilled."""
+
+    def __init__(
+        self, target: str, wanted: int, seed: int, report: Report, *, every: bool = True
+    ) -> None:
+        self.target = target
+        self.wanted = wanted
+        self._seed = seed
+        self._random = Random(f"{seed} {target}")
+        self._report = report
+        self._every = every
+        self._given: set[tuple[str, str, int]] = set()
+        self._first: list[str] = []
+        self._counts: dict[str, int] = {}
+        self._tries = 0
+
+    def learn(self, counts: Mapping[str, int]) -> None:
+        """Take in how often the standard job passes each failpoint."""
+        if self._counts:
+            return
+        self._counts = dict(sorted(counts.items()))
+        names = [name for name in self._counts if name in failpoints(self.target)]
+        names = names or list(self._counts)
+        self._random.shuffle(names)
+        self._first = names if self._every else names[: self.wanted]
+
+    @property
+    def missing(self) -> list[str]:
+        """Failpoints without a single green point."""
+        green = {one.point.failpoint for one in self._report.of(self.target, Result.GREEN)}
+        wanted = failpoints(self.target) or set(self._counts)
+        return sorted(wanted - green)
+
+    @property
+    def done(self) -> int:
+        return len(self._report.of(self.target, Result.GREEN)) + len(
+            self._report.of(self.target, Result.RED)
+        )
+
+    def next(self) -> Point | None:
+        """Return the next point, None if there are enough."""
+        while self._tries < 4 * self.wanted + 100:
+            self._tries += 1
+            point = self._next()
+            if point is None:
+                return None
+            if point.key not in self._given and not self._report.is_green(point):
+                self._given.add(point.key)
+                return point
+        return None
+
+    def _next(self) -> Point | None:
+        if self._first:
+            name = self._first.pop(0)
+            return Point(self.target, name, self._random.randint(1, self._counts[name]), self._seed)
+        reds = [one.point for one in self._report.of(self.target, Result.RED)]
+        for point in reds:
+            if point.key not in self._given:
+                return point
+        if self.done < self.wanted:
+            name = self._random.choice(list(self._counts))
+        elif self._every and (missing := [one for one in self.missing if one in self._counts]):
+            name = self._random.choice(missing)
+        else:
+            return None
+        # A little beyond the count: jobs differ, and a point that is not reached is drawn again.
+        nth = self._random.randint(1, max(self._counts[name], 2))
+        return Point(self.target, name, nth, self._seed)
