@@ -74,6 +74,9 @@ def _close(
         yield from ask(node.url, node.signer, calls.close_channel(name, signature))
     faults.hit("agent.close.after")
     view = yield from _await_closed(purse, node, name, wait_s)
+    if view.state.value == ChannelState.OPEN.value:
+        # The seller said yes and has not redeemed: whether it ever does, the deposit comes back.
+        view = yield from ask(node.url, node.signer, calls.close_channel(name, signature))
     if view.state.value == ChannelState.CLOSED.value:
         yield from run(lambda: wallet.set_state(name, ChannelState.CLOSED))
     currency = currency_by_code(channel.terms.currency)

@@ -468,6 +468,17 @@ def test_a_silent_seller_is_closed_at_the_node(
     assert closed.state == "closing"
 
 
+def test_a_seller_that_says_yes_and_never_redeems_is_closed_at_the_node(
+    make_agent: Make, seller: SellerSim, hub: HubBook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = make_agent()
+    agent.get(URL)
+    monkeypatch.setattr(seller, "act", lambda _: {})
+    (closed,) = agent.close_channels(wait_s=0.3)
+    assert closed.state == "closing"
+    assert [channel.state for channel in hub.channels.values()] == ["closing"]
+
+
 async def test_32_calls_at_once_are_all_served_on_one_channel(
     make_async_agent: Callable[..., AsyncAgent], seller: SellerSim, hub: HubBook
 ) -> None:
