@@ -99,6 +99,8 @@ def test_up_pay_look_close_verify_down(devnet: dict[str, Any], tmp_path: Path) -
     assert (out["state"], out["units"]) == ("settled", "250000")
 
     verified = aisa("ledger", "verify", "--reserves")
+    assert {one["left"] == one["right"] for one in verified["reserves"]} == {True}
+    assert verified["reserves"][0]["left"] == "5250000"
     assert verified["ok"] is True
     assert verified["digest"] == aisa("ledger", "digest")["digest"]
     accounts = aisa("ledger", "balance", "account:")["accounts"]

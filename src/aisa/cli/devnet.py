@@ -18,7 +18,7 @@ from aisa.demo.devnet_file import (
 from aisa.demo.port import Ports, usual_ports, with_free_ones
 from aisa.errors import NodeUnavailable
 
-_START_S_MAX: Final = 90.0
+_START_S_MAX: Final = 180.0
 _STOP_S_MAX: Final = 30.0
 
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from aisa.client import SyncNodeClient
+from aisa.client import SolvencyInfo, SyncNodeClient
+from aisa.client.exchange import wall_clock_ms
 from aisa.errors import RailUnavailable, SolvencyAlarm
+
+_FRESH_S_MAX: Final = 5.0
+_POLL_S: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,8 @@ class Reserve:
 def check_reserves(home: Path) -> list[Reserve]:
     """Ask the node, and the devnet's chain if there is one.
 
+    The node compares once in a while; on a devnet every two seconds, by default every minute.
+
     Raises:
         SolvencyAlarm: a node owes more than it holds, or tokens exist that nobody recorded.
         NodeUnavailable: the node does not answer.
@@ -47,7 +54,7 @@ def check_reserves(home: Path) -> list[Reserve]:
     from aisa.demo.devnet_file import read_devnet_file
 
     with SyncNodeClient(node_url(home)) as client:
-        solvency = client.solvency()
+        solvency = _fresh_solvency(client)
     found = [
         Reserve("owed and held by the node", one.asset, one.owed, one.held + one.outgoing)
         for one in solvency.holdings
@@ -60,6 +67,17 @@ def check_reserves(home: Path) -> list[Reserve]:
     if short or unrecorded or not solvency.solvent:
         raise SolvencyAlarm("; ".join(one.sentence() for one in short + unrecorded) or "short")
     return found
+
+
+def _fresh_solvency(client: SyncNodeClient) -> SolvencyInfo:
+    """A comparison that the node made after we asked, if it makes one within five seconds."""
+    asked_ms = wall_clock_ms()
+    deadline = time.monotonic() + _FRESH_S_MAX
+    while True:
+        solvency = client.solvency()
+        if solvency.checked_at_ms >= asked_ms or time.monotonic() > deadline:
+            return solvency
+        time.sleep(_POLL_S)
 
 
 def _supplies(rpc_url: str) -> list[Reserve]:

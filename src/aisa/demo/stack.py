@@ -21,8 +21,10 @@ from aisa.demo.process import Child, Family, ProcessId, began
 from aisa.devnet.solana.wallet import SolanaWallet
 from aisa.errors import NodeUnavailable
 
-START_S_MAX: Final = 30.0
+START_S_MAX: Final = 60.0
 _KEPT_VARIABLES: Final = ("AISA_FAULTS", "AISA_DEBUG")
+SOLVENCY_S: Final = "2"
+"""Somebody who tries things out looks at the sums at once."""
 SELLER_APP: Final = "aisa.demo.seller:create_app"
 
 
@@ -117,7 +119,11 @@ class Stack:
     def _start_node(self, card: _Card) -> _Node:
         self.tell("starting the node")
         words = self.aisa("node", "up", "--devnet", "--port", str(self.ports.node))
-        environ = {**self.variables(), "AISA_NODE_SOLANA": card.url}
+        environ = {
+            **self.variables(),
+            "AISA_NODE_SOLANA": card.url,
+            "AISA_NODE_SOLVENCY_S": SOLVENCY_S,
+        }
         child = self.family.start("node", words, environ)
         child.wait_until(lambda: self._node_of(child) is not None, START_S_MAX)
         node = self._node_of(child)
