@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
 from hashlib import sha256
 from typing import Final
 
@@ -11,7 +13,8 @@ from aisa import faults
 from aisa.channel.payee import PayeeCall
 from aisa.channel.receipts import receipt_header
 from aisa.errors import StoreUnavailable
-from aisa.paywall.asgi import EXPOSED, HeaderList, Message, Send, send_problem
+from aisa.paywall.asgi import EXPOSED, Message, Send, send_problem
+from aisa.paywall.gatherer import Entry
 from aisa.paywall.paid import PaidCall
 from aisa.paywall.till import Till
 from aisa.protocol.aip import ReceiptLeaf
@@ -38,11 +41,20 @@ class PaidAnswer:
     A whole answer of at most 64 KiB is charged, kept and then sent. One that is longer, or comes in
     pieces without saying its length, is charged when it starts, and is not kept. An answer that is
     not charged for passes through.
+
+    The application does not wait while a whole answer is charged: it returns, and the few frames
+    around it wait. Of one that goes on, as with a task in the background, the answer is sent aside.
     """
 
     __slots__ = (
+        "_aside",
+        "_body_bytes",
         "_call",
+        "_charging",
+        "_digest",
         "_has_origin",
+        "_is_left",
+        "_out",
         "_paid",
         "_parts",
         "_passes",
@@ -78,9 +90,15 @@ class PaidAnswer:
         self._passes = False
         self._swallows = False
         self._voidable = 0
+        self._body_bytes = b""
+        self._digest = b""
+        self._out: Message = {}
+        self._charging: asyncio.Future[StoreUnavailable | None] | None = None
+        self._aside: asyncio.Task[None] | None = None
+        self._is_left = False
         self.is_decided = False
 
-    async def __call__(self, message: Message) -> None:
+    async def take(self, message: Message) -> None:
         """Take one message of the application."""
         if self._passes:
             await self._pass(message)
@@ -116,7 +134,7 @@ class PaidAnswer:
 
     def _is_charged(self, status: int) -> bool:
         # A redirect serves nothing, and a payment is not carried on to where it points.
-        if status < 300 or status == 304:
+        if 100 <= status < 300 or status == 304:
             return True
         return 400 <= status < 500 and self._paid.price.charge_client_errors
 
@@ -127,9 +145,12 @@ class PaidAnswer:
             return
         if not message.get("more_body", False):
             if self._parts:
-                self._parts.append(body)
-                body = b"".join(self._parts)
-            await self._whole(self._start, body)
+                body = b"".join((*self._parts, body))
+                self._parts.clear()
+            if self._start.get("trailers"):
+                await self._stream({**message, "body": body})
+            else:
+                self._whole(self._start, body)
             return
         if self._room < 0:
             self._room = _declared_size(self._start)
@@ -139,20 +160,52 @@ class PaidAnswer:
         else:
             self._parts.append(body)
 
-    async def _whole(self, start: Message, body: bytes) -> None:
-        status: int = start["status"]
-        digest = sha256(body).digest()
-        headers = self._headers(start, digest)
-        is_kept = len(body) <= KEPT_BYTES_MAX
-        kept = _encoder.encode((status, headers, body)) if is_kept else b""
-        if not await self._charge(status, digest, kept):
+    def _whole(self, start: Message, body: bytes) -> None:
+        # What a broken application may have given wrong raises here, in its own face: an error in
+        # `seal` would be everybody's.
+        self._digest = sha256(body).digest()
+        self._out = {**start, "headers": list(start.get("headers", ()))}
+        self._body_bytes = body
+        self.is_decided = True
+        self._swallows = True
+        self._charging = self._till.gatherer.charge_soon(self, len(body))
+
+    def seal(self) -> Entry:
+        """Make the receipt and what is kept of a whole answer."""
+        out, body, digest = self._out, self._body_bytes, self._digest
+        status: int = out["status"]
+        self._add_receipt(out, digest)
+        kept = b""
+        if len(body) <= KEPT_BYTES_MAX:
+            with suppress(TypeError):  # headers that no server can send either
+                kept = _encoder.encode((status, out["headers"], body))
+        return Entry(self._call, self._paid.units, status, digest, kept)
+
+    def decided(self) -> None:
+        """The charge is durable, or failed; an application that still runs need not be waited for."""
+        if not self._is_left:
+            self._aside = asyncio.get_running_loop().create_task(self._deliver())
+
+    async def leave(self) -> None:
+        """The application has returned: see that its whole answer is sent."""
+        self._is_left = True
+        if self._aside is not None:
+            await self._aside
+        elif self._charging is not None:
+            await self._deliver()
+
+    async def _deliver(self) -> None:
+        assert self._charging is not None
+        failed = await self._charging
+        if failed is not None:
+            await send_problem(self._send, StoreUnavailable(failed.detail), [])
             return
-        if not is_kept:
+        if len(self._body_bytes) > KEPT_BYTES_MAX:
             self._voidable = self._paid.units
         faults.hit("seller.send.before")
         try:
-            await self._send({**start, "headers": headers})
-            await self._send({"type": _BODY, "body": body})
+            await self._send(self._out)
+            await self._send({"type": _BODY, "body": self._body_bytes})
         except Exception:
             await self.fail()
             raise
@@ -162,12 +215,13 @@ class PaidAnswer:
     async def _stream(self, message: Message) -> None:
         start = self._start
         assert start is not None
-        headers = self._headers(start, NO_DIGEST)
+        out = {**start, "headers": list(start.get("headers", ()))}
+        self._add_receipt(out, NO_DIGEST)
         if not await self._charge(start["status"], NO_DIGEST, b""):
             return
         self._voidable = self._paid.units
         faults.hit("seller.send.before")
-        await self._pass({**start, "headers": headers})
+        await self._pass(out)
         for part in self._parts:
             await self._pass({"type": _BODY, "body": part, "more_body": True})
         await self._pass(message)
@@ -193,7 +247,7 @@ class PaidAnswer:
         self._passes = True
         return True
 
-    def _headers(self, start: Message, digest: bytes) -> HeaderList:
+    def _add_receipt(self, out: Message, digest: bytes) -> None:
         call = self._call
         leaf = ReceiptLeaf(
             call.channel.id,
@@ -201,14 +255,13 @@ class PaidAnswer:
             call.seq,
             self._paid.units,
             call.digest,
-            start["status"],
+            out["status"],
             digest,
         )
         receipt = receipt_header(leaf, call.lane.receipt_key, self._timestamp)
-        headers: HeaderList = [*start.get("headers", ()), (b"payment-receipt", receipt)]
+        out["headers"].append((b"payment-receipt", receipt))
         if self._has_origin:
-            headers.append(EXPOSED)
-        return headers
+            out["headers"].append(EXPOSED)
 
 
 async def send_kept(send: Send, packed: bytes) -> None:

@@ -11,7 +11,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 from aisa.channel.payee import PayeeCall, PayeeChannel
 from aisa.channel.payee_lane import PayeeLane
@@ -34,12 +34,26 @@ class _Committed(asyncio.Future["StoreUnavailable | None"]):
         return False
 
 
-class _Entry(NamedTuple):
+class Entry(NamedTuple):
+    """A call to be charged; `answer` is what a repeat gets, packed, or empty."""
+
     call: PayeeCall
     units: int
     status: int
     answer_digest: bytes
     answer: bytes
+
+
+class Draft(Protocol):
+    """An answer whose charge is collected; it is sealed with its batch, in one tight loop."""
+
+    def seal(self) -> Entry:
+        """Return what is to be charged and kept."""
+        ...
+
+    def decided(self) -> None:
+        """The batch's outcome is known; whoever waits for it goes on after this."""
+        ...
 
 
 class _Void(NamedTuple):
@@ -56,6 +70,7 @@ class _Batch:
         "answer_bytes",
         "channels",
         "deadline",
+        "drafts",
         "entries",
         "future",
         "lanes",
@@ -66,7 +81,8 @@ class _Batch:
     def __init__(self, deadline: float) -> None:
         self.future = _Committed()
         self.deadline = deadline
-        self.entries: list[_Entry] = []
+        self.entries: list[Entry] = []
+        self.drafts: list[Draft] = []
         self.channels: dict[PayeeChannel, None] = {}
         self.lanes: dict[PayeeLane, PayeeChannel] = {}
         self.voids: list[_Void] = []
@@ -75,7 +91,13 @@ class _Batch:
 
     @property
     def size(self) -> int:
-        return len(self.entries) + len(self.voids) + len(self.channels) + len(self.lanes)
+        return (
+            len(self.drafts)
+            + len(self.entries)
+            + len(self.voids)
+            + len(self.channels)
+            + len(self.lanes)
+        )
 
 
 class _Prepared(NamedTuple):
@@ -118,13 +140,20 @@ class Gatherer:
             StoreUnavailable: it could not be made durable; the call is released.
         """
         batch = self._collecting()
-        batch.entries.append(_Entry(call, units, status, answer_digest, answer))
-        batch.answer_bytes += len(answer)
-        if len(batch.entries) >= CALLS_MAX or batch.answer_bytes >= ANSWER_BYTES_MAX:
-            self._close_batch()
+        batch.entries.append(Entry(call, units, status, answer_digest, answer))
+        self._added(batch, len(answer))
         failed = await batch.future
         if failed is not None:
             raise StoreUnavailable(failed.detail)
+
+    def charge_soon(
+        self, draft: Draft, answer_bytes: int
+    ) -> asyncio.Future[StoreUnavailable | None]:
+        """Put a whole answer's charge into the next commit, without waiting for it."""
+        batch = self._collecting()
+        batch.drafts.append(draft)
+        self._added(batch, answer_bytes)
+        return batch.future
 
     async def save(self, channel: PayeeChannel, lane: PayeeLane | None = None) -> None:
         """Make a changed channel, and a lane of it, durable.
@@ -179,6 +208,12 @@ class Gatherer:
                 loop.call_soon(self._turn, batch, 0)
         return batch
 
+    def _added(self, batch: _Batch, answer_bytes: int) -> None:
+        batch.answer_bytes += answer_bytes
+        calls = len(batch.entries) + len(batch.drafts)
+        if calls >= CALLS_MAX or batch.answer_bytes >= ANSWER_BYTES_MAX:
+            self._close_batch()
+
     def _turn(self, batch: _Batch, seen: int) -> None:
         if batch is not self._open or self._is_writing:
             return
@@ -226,6 +261,7 @@ class Gatherer:
         units_by_channel: dict[PayeeChannel, int] = dict.fromkeys(batch.channels, 0)
         units_by_lane: dict[PayeeLane, int] = dict.fromkeys(batch.lanes, 0)
         charges: list[Charge] = []
+        batch.entries += [draft.seal() for draft in batch.drafts]
         for call, units, status, digest, answer in batch.entries:
             channel, lane = call.channel, call.lane
             units_by_channel[channel] = total = units_by_channel.get(channel, 0) + units
@@ -281,3 +317,5 @@ class Gatherer:
         for channel in batch.pinned:
             channel.pins -= 1
         batch.future.set_result(failed)
+        for draft in batch.drafts:
+            draft.decided()

@@ -284,13 +284,15 @@ class PaywallMiddleware:
         )
         token = CURRENT.set(paid)
         try:
-            await self.app(request.scope, receive, answer)
+            await self.app(request.scope, receive, answer.take)
         except Exception:
+            await answer.leave()
             await answer.fail()
             raise
         finally:
             CURRENT.reset(token)
             answer.release()
+        await answer.leave()
 
     async def _serve_free(
         self, request: _Request, price: Price, receive: Receive, send: Send
