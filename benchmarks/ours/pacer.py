@@ -3,7 +3,7 @@
 Reads JSON lines: `{"do": "open"}` pays for one call, `{"do": "run", "rate", "seconds"}` is answered
 with `{"windows": [on time, …], "served", "refused", "p50_ms", "p99_ms", "charged_units"}`, and
 `{"do": "close"}` with the agent's own total. A call is on time when its answer, paid and with a
-receipt, was there within a second of the moment it was due; it counts in the window it was due in.
+receipt, was there within two seconds of the moment it was due; it counts in the window it was due in.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from aisa.sdk import UNLIMITED, AsyncAgent, Outcome
 
 OK = 200
 WINDOW_S = 10
-LATE_S = 1.0
+LATE_S = 2.0
 STEP_S = 0.005
 
 
