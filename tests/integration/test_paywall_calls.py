@@ -496,3 +496,19 @@ def _sha256(body: bytes) -> bytes:
     import hashlib
 
     return hashlib.sha256(body).digest()
+
+
+async def test_channels_whose_calls_all_failed_leave_memory_too(tmp_path: Path) -> None:
+    async def fail(scope: Any, receive: Any, send: Any) -> None:
+        await answer(send, status=500)
+
+    async with Shop(tmp_path) as shop:
+        shop.paywall.till._channels_max = 4
+        shop.handle = fail
+        for number in range(40):
+            payer = Payer(f"payer {number}")
+            assert (await shop.open(payer)).status == 500
+            await asyncio.sleep(0.005)
+            assert (await shop.pay(payer, 2, lane=1)).status == 500
+        await asyncio.sleep(0.005)
+        assert len(shop.paywall.till._hot) <= 12

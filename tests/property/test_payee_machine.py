@@ -212,7 +212,11 @@ class PayeeMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def release(self, data: Any) -> None:
         key = data.draw(st.sampled_from(sorted(self.calls)))
-        self.till.release(self.calls[key])
+
+        async def releases() -> None:
+            self.till.release(self.calls[key])
+
+        self.run(releases())
         self.forget(key)
 
     def forget(self, key: tuple[int, int, int]) -> None:

@@ -407,11 +407,11 @@ class PayeeChannel:
             oldest = min(self._lane_numbers)
             self._lane_numbers.remove(oldest)
             self.lane_floor = oldest + 1
+            self.changed = True
             dropped = self.lanes.get(oldest)
             if dropped is not None:
                 dropped.closed = True
                 self._drop_finished(dropped)
-        self.changed = True
 
     def _drop_finished(self, lane: PayeeLane) -> None:
         # Calls in flight keep their lane; without it, its closing would state too small a total.

@@ -145,7 +145,11 @@ class Till:
 
     def release(self, call: PayeeCall) -> None:
         """An admitted call is not charged; whoever waits for it tries again."""
-        call.channel.release(call)
+        channel = call.channel
+        channel.release(call)
+        if channel.changed and not channel.in_flight:
+            # No charge will save it, and memory keeps what the store does not know.
+            self.gatherer.save_later(channel)
         if call.waiter is not None:
             call.waiter.set_result(None)
 
