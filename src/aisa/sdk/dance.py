@@ -45,6 +45,8 @@ from aisa.sdk.till import drop_till, lease, lease_ahead, next_lane, ready_till
 
 TRIES_MAX: Final = 6
 """So often one call may be refused and tried again in another way."""
+_GATEWAY: Final = frozenset({502, 504})
+"""Said by whoever stands before a seller and lost it: no proof that the seller charges nothing."""
 
 
 def ask_unpaid(purse: Purse, call: Call) -> Dance[Reply]:
@@ -283,6 +285,7 @@ def judge(purse: Purse, call: Call, ticket: Ticket, reply: Reply) -> Dance[Answe
     Raises:
         RedirectRefused: a redirect is not followed with a payment.
         AnswerGone: the call was charged before, and its answer is not kept.
+        OutcomeUnknown: a gateway lost the seller, and the call has an id to repeat it by.
     """
     status, now_ms = reply.status, purse.clock()
     header = reply.headers.get(RECEIPT)
@@ -308,6 +311,15 @@ def judge(purse: Purse, call: Call, ticket: Ticket, reply: Reply) -> Dance[Answe
         ticket.give_back(ticket.amount)
         purse.learn_free(call.method, call.place.origin, call.place.path)
         return Answer(status, reply.headers, reply.content)
+    elif status in _GATEWAY:
+        note_unknown(purse, call, ticket)
+        if call.call_id:
+            raise OutcomeUnknown(
+                f"{call.place.origin} is behind a gateway that answered {status}; the call may be"
+                " charged",
+                hint="repeat it with the same call_id: it is charged once",
+            )
+        payment = ticket.payment(call, Outcome.UNKNOWN, charged=ticket.amount, now_ms=now_ms)
     else:
         ticket.give_back(ticket.amount)
         payment = ticket.payment(call, Outcome.FAILED, charged=0, now_ms=now_ms)

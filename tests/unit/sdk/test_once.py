@@ -11,7 +11,8 @@ from aisa.errors import (
     RailUnavailable,
 )
 from aisa.protocol.problem import problem_of
-from aisa.sdk.step import Lost, Reply
+from aisa.sdk import Outcome
+from aisa.sdk.step import Lost, Reply, Send
 from tests.unit.sdk.market import Clock, SellerSim
 from tests.unit.sdk.play import URL, Make, die, lose, lose_answer
 
@@ -81,6 +82,27 @@ def test_a_failed_call_may_be_made_again(make_agent: Make, seller: SellerSim) ->
     agent.get(URL, call_id="a")
     seller.status = 200
     assert agent.get(URL, call_id="a").status == 200
+
+
+def test_a_gateway_that_gave_up_is_no_proof_that_nothing_was_charged(
+    make_agent: Make, seller: SellerSim
+) -> None:
+    def gives_up(request: Send) -> Reply:
+        seller.serve(request)
+        return Reply(504, {}, b"<html>gateway time-out</html>")
+
+    agent = make_agent()
+    agent.get(URL)
+    seller.tricks = [gives_up]
+    with pytest.raises(OutcomeUnknown):
+        agent.get(URL, call_id="a")
+    assert agent.get(URL, call_id="a").payment.seq == 2
+    assert seller.served == 2
+    seller.tricks = [gives_up]
+    lost = agent.get(URL)
+    assert (lost.status, lost.payment.outcome) == (504, Outcome.UNKNOWN)
+    taken = agent._purse.sellers.popitem()[1].till.meter.taken
+    assert taken == seller.ledger.charged
 
 
 def test_an_answer_that_is_gone_is_not_paid_again(make_agent: Make, seller: SellerSim) -> None:
