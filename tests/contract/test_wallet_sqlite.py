@@ -38,6 +38,26 @@ except BudgetExceeded:
 """
 
 
+FORKER = """
+import os
+from pathlib import Path
+from aisa.channel.payer import LeaseAsk, Limits
+from aisa.channel.wallet import SessionPlan
+from aisa.channel.wallet_sqlite.wallet import SqliteWallet
+
+parent, other = SqliteWallet(Path({path!r})), SqliteWallet(Path({path!r}))
+(channel,) = parent.channels()
+made = parent.make_session(SessionPlan(channel.channel, bytes(32), bytes(32), bytes(32), 2**40))
+parent.lease(channel.channel, made.lane, LeaseAsk(1, 1), Limits(), now_ms=0)
+child = os.fork()
+if child == 0:
+    parent.close()
+    os._exit(0)
+os.waitpid(child, 0)
+print("dead", len(other.dead_lanes(now_ms=0)), "channels", len(parent.channels()))
+"""
+
+
 class TestSqliteWallet(WalletSuite):
     @pytest.fixture
     def path(self, tmp_path: Path) -> Path:
@@ -79,6 +99,17 @@ class TestSqliteWallet(WalletSuite):
         (channel,) = wallet.channels()
         assert (channel.sent, channel.signed) == (total, total)
         assert len(wallet.dead_lanes(now_ms=0)) == 4
+
+    def test_a_forked_copy_leaves_its_parents_place_alone(
+        self, open_wallet: Callable[[], SqliteWallet], path: Path
+    ) -> None:
+        wallet = open_wallet()
+        opened(wallet)
+        code = FORKER.format(path=str(path))
+        said = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+        )
+        assert said.stdout.split() == ["dead", "0", "channels", "1"]
 
     def test_a_file_of_another_kind_or_version_is_refused(self, tmp_path: Path) -> None:
         text = tmp_path / "text"

@@ -18,9 +18,15 @@ class Instance:
     def __init__(self, folder: Path, *, name: str = "") -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.name = name or secrets.token_hex(16)
+        self._pid = os.getpid()
         self._folder = folder
         self._descriptor = os.open(folder / self.name, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+
+    @property
+    def is_copy(self) -> bool:
+        """Whether this is a fork's copy of its parent's place."""
+        return os.getpid() != self._pid
 
     def close(self) -> None:
         """Let go of the lock and remove the file."""

@@ -273,5 +273,7 @@ class SqliteWallet:
 
     def close(self) -> None:
         """Let go of the file."""
+        if self._instance.is_copy:
+            return  # A fork's copy: file and lock are its parent's, which may still be using them.
         self._db.close()
         self._instance.close()
