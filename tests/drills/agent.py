@@ -22,8 +22,16 @@ from aisa import faults
 from aisa.client import ChannelRole, ChannelState, DepositState, NodeClient, WithdrawalState
 from aisa.errors import AisaError
 from aisa.identity import SigningKey, derive_seed
-from aisa.protocol.aip import ChannelTerms, close_bytes, key_of_hub_network, open_bytes
+from aisa.protocol.aip import (
+    ChannelTerms,
+    CloseLaneAction,
+    close_bytes,
+    close_lane_bytes,
+    key_of_hub_network,
+    open_bytes,
+)
 from aisa.sdk import UNLIMITED, AsyncAgent
+from aisa.sdk.exchange import post_action
 from aisa.sdk.home import ensure_agent_seed
 from tests.drills.seller import answer_of
 
@@ -47,6 +55,7 @@ class Plan:
     outside: str
     name: str
     calls: int
+    is_disturbed: bool = False
 
 
 class Wrong(Exception):
@@ -110,9 +119,26 @@ class Job:
             await agent.receipts()
         async with self.agent() as agent:
             await self.calls(agent, names[third : 2 * third])
+            if self.plan.is_disturbed:
+                await self.close_lane_of(agent)
+                await self.calls(agent, names[2 * third : 2 * third + 6])
+                await self.close()
+                await self.calls(agent, names[2 * third + 6 : 2 * third + 9])
         async with self.agent() as agent:
             await self.calls(agent, names[2 * third :])
         return len(names)
+
+    async def close_lane_of(self, agent: AsyncAgent) -> None:
+        """Have the seller close the lane that an agent pays on, as one does who thinks it is dead."""
+        purse = agent._purse
+        till = next(iter(purse.sellers.values())).till
+        if till is None:
+            return
+        name, lane = till.channel, till.meter.lane
+        payer = purse.payer_key(till.terms.network, till.terms.payee)
+        action = CloseLaneAction(name, lane, payer.sign(close_lane_bytes(name, lane)))
+        url = f"{self.plan.seller}/aisa/session"
+        await persist(lambda: agent._driver.drive(post_action(agent.clock, url, action)))
 
     async def again(self) -> int:
         """Ask for a few calls again that were answered long ago."""

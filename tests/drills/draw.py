@@ -20,9 +20,6 @@ _ROOMS: Final = {
 }
 SELDOM: Final = {
     "agent.drop": "the node refuses an opening that the agent has seen the money for",
-    "agent.retire": "a seller no longer honours a session",
-    "agent.lane": "a seller closed a lane that its owner still uses",
-    "agent.renew": "a call is paid again by another tick, after a refusal",
     "agent.unknown": "a caller without a call_id goes away before the answer comes",
 }
 """Nouns of failpoints that the standard job does not pass by itself, and when they are passed."""

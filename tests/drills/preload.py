@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import uvloop
+import pkgutil
+from importlib import import_module
 
-import aisa.cli.application
-import aisa.cli.node_run
-import aisa.cli.seller_run
-import aisa.devnet.solana.__main__
-import aisa.node.run
-import aisa.sdk
-import tests.drills.agent
-import tests.drills.seller
+import aisa
 
-_ = (aisa, tests, uvloop)
+for found in pkgutil.walk_packages(aisa.__path__, "aisa."):
+    # What is imported when it is needed must be the same code for the whole run.
+    if not found.name.endswith("__main__"):
+        import_module(found.name)
+for name in ("uvloop", "aisa.devnet.solana.__main__", "tests.drills.agent", "tests.drills.seller"):
+    import_module(name)

@@ -56,6 +56,7 @@ class Round:
             outside=self.world.outside(self.name),
             name=self.name,
             calls=self.calls,
+            is_disturbed=self.target == "agent",
         )
 
     async def play(self) -> None:
@@ -71,10 +72,10 @@ class Round:
             await self._step("funded")
             hoard = asyncio.create_task(self._hoard()) if self.target == "node" else None
             try:
-                await self._step("work")
-                await self._redeem()
                 if self.target == "node":
                     await self._step("orphan")
+                await self._step("work")
+                await self._redeem()
                 unknown = await self._step("again")
                 self.facts["unknown_spends"] = unknown
                 await self._step("close")
