@@ -69,7 +69,7 @@ _BODILESS: Final = frozenset({"GET", "HEAD"})
 class _Request:
     """What the paywall reads of one request."""
 
-    __slots__ = ("found", "has_body", "head_bytes", "method", "path", "peer", "scope")
+    __slots__ = ("found", "has_body", "head_bytes", "method", "path", "scope")
 
     def __init__(self, scope: Scope, method: str, path: str) -> None:
         self.scope = scope
@@ -89,8 +89,11 @@ class _Request:
             # From HTTP/2 on a body may come without a word in the head.
             or (method not in _BODILESS and not scope.get("http_version", "").startswith("1"))
         )
-        client = scope.get("client")
-        self.peer = peer_name(client[0]) if client else "unknown"
+
+    @property
+    def peer(self) -> str:
+        client = self.scope.get("client")
+        return peer_name(client[0]) if client else "unknown"
 
     def text(self, name: bytes) -> str | None:
         value = self.found.get(name)
@@ -203,7 +206,11 @@ class PaywallMiddleware:
                 request.method.encode(), paywall.origin_bytes, request.target(), body_digest
             )
             units_max = self._units_max(request, price)
-            outcome = await self._admit(request, tick, digest, units_max)
+            outcome = self._admit(request, tick, digest, units_max)
+            while isinstance(outcome, Repeat):
+                if outcome.running is not None:
+                    await paywall.till.wait(outcome.running)
+                outcome = self._admit(request, tick, digest, units_max)
         except Disconnected:
             return
         except AisaError as error:
@@ -215,10 +222,10 @@ class PaywallMiddleware:
         else:
             await self._serve(request, price, outcome, receive, send)
 
-    async def _admit(
+    def _admit(
         self, request: _Request, tick: Tick, digest: bytes, units: int
-    ) -> PayeeCall | bytes:
-        """Return the admitted call, or the answer that its repeat gets."""
+    ) -> PayeeCall | Repeat | bytes:
+        """Return the admitted call, the answer that its repeat gets, or the call to wait for."""
         paywall, till = self.paywall, self.paywall.till
         now_ms = paywall.clock()
         credential = request.text(b"payment-authorization")
@@ -238,10 +245,7 @@ class PaywallMiddleware:
                 raises = None
                 continue
             if isinstance(outcome, Repeat):
-                if outcome.running is None:
-                    return self._kept(tick, digest)
-                await till.wait(outcome.running)
-                continue
+                return self._kept(tick, digest) if outcome.running is None else outcome
             if raises is not None:
                 try:
                     outcome.channel.accept_voucher(_voucher(raises))
