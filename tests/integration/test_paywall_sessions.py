@@ -340,3 +340,27 @@ async def until(holds: Any) -> None:
             return
         await asyncio.sleep(0.005)
     raise AssertionError("it did not come true")
+
+
+async def test_a_repeat_is_known_after_its_session_was_replaced_and_the_seller_restarted(
+    tmp_path: Path,
+) -> None:
+    payer = Payer()
+    async with Shop(tmp_path) as shop:
+        payee_x25519 = request_of(await call(shop.app)).payee_x25519
+        payer.make_session(payee_x25519, shop.clock.now_s + 60)
+        assert (
+            await act(shop.app, payer.open_action(payee_x25519, shop.clock.now_s))
+        ).status == 200
+        tick = payer.tick(1)
+        first = await call(shop.app, headers={"Payment-Tick": tick})
+        assert first.status == 200
+    shop.clock.forward(61)
+    async with Shop(tmp_path, clock=shop.clock) as later:
+        payer.make_session(payee_x25519, later.clock.now_s + 60, first=16)
+        assert (
+            await act(later.app, payer.open_action(payee_x25519, later.clock.now_s))
+        ).status == 200
+        again = await call(later.app, headers={"Payment-Tick": tick})
+        assert (again.status, again.body) == (200, first.body)
+        assert later.channel(payer).charged == 100

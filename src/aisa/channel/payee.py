@@ -296,15 +296,18 @@ class PayeeChannel:
         if self.session(session.hash) is not None:
             return False
         epoch = check_session(session, self.id, self.payer, exchange, now_s)
-        self.sessions = [one for one in self.sessions if one.expiry > now_s]
-        if any(one.overlaps(session) for one in self.sessions):
+        live = [one for one in self.sessions if one.expiry > now_s]
+        if any(one.overlaps(session) for one in live):
             raise StateConflict("another live session of this channel has some of these lanes")
-        if len(self.sessions) >= SESSIONS_MAX:
+        if len(live) >= SESSIONS_MAX:
             raise StateConflict(f"a channel has at most {SESSIONS_MAX} live sessions")
         added = PayeeSession.new(self.number, session, epoch, exchange)
         # Derived now, so that a key that gives no secret is refused here and never stored.
         _ = added.keys
-        self.sessions.append(added)
+        # The newest that ended stay: without its session, a repeat would pass for a call that was
+        # never charged.
+        ended = sorted((one for one in self.sessions if one.expiry <= now_s), key=_expiry_of)
+        self.sessions = [*ended[-SESSIONS_MAX:], *live, added]
         for lane in self.lanes.values():
             if added.has_lane(lane.number):
                 lane.bind(added)
@@ -422,3 +425,7 @@ class PayeeChannel:
         if self.state is not ChannelState.OPEN:
             raise ChannelUnknown("the channel is closing; open another one")
         raise LaneClosed(f"lane {lane.number} is closed; use a newer one", floor=self.lane_floor)
+
+
+def _expiry_of(session: PayeeSession) -> int:
+    return session.expiry
