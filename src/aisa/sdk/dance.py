@@ -191,7 +191,12 @@ def play(purse: Purse, call: Call, ticket: Ticket) -> Dance[Answer | Route]:
         ticket.tries += 1
         if ticket.tries > TRIES_MAX:
             refuse(purse, call, ticket, error)
-        route = yield from recover(purse, call, ticket, reply, error)
+        try:
+            route = yield from recover(purse, call, ticket, reply, error)
+        except BaseException:
+            # The seller refused this tick, so it is not charged, whatever went wrong since.
+            ticket.give_back(ticket.amount)
+            raise
         if route is not None:
             return route
 

@@ -224,10 +224,10 @@ class SellerSim:
                 ledger.deposit = max(ledger.deposit, statement.deposit)
                 self.raise_ceiling(ledger, voucher)
             case TopUpAction(statement):
-                ledger = self.ledgers[statement.channel]
+                ledger = self.known(statement.channel)
                 ledger.deposit = max(ledger.deposit, statement.deposit)
             case CloseLaneAction(channel, lane, _):
-                ledger = self.ledgers[channel]
+                ledger = self.known(channel)
                 ledger.closed_lanes.add(lane)
                 charged = sum(c.units for (ln, _), c in ledger.charges.items() if ln == lane)
                 charged = charged if self.lane_charged is None else self.lane_charged
@@ -246,6 +246,11 @@ class SellerSim:
             case _:
                 raise AssertionError(action)
         return {}
+
+    def known(self, channel: bytes) -> Ledger:
+        if channel not in self.ledgers:
+            raise ChannelUnknown("unknown")
+        return self.ledgers[channel]
 
     def raise_ceiling(self, ledger: Ledger, voucher: Voucher) -> None:
         assert verify_signature(ledger.payer, voucher.message(), voucher.signature)
