@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -22,7 +23,7 @@ STORE_POINTS = 60
 
 async def kill(report: Report, targets: Sequence[str], *, points: int, seed: int, jobs: int) -> int:
     """Drill the processes, `jobs` worlds at a time; returns how many targets fell short."""
-    killers = [Killer(str(number), report) for number in range(jobs)]
+    killers = [Killer(str(number), report, in_memory=number == 0) for number in range(jobs)]
     short = 0
     try:
         for target in targets:
@@ -42,6 +43,8 @@ async def kill(report: Report, targets: Sequence[str], *, points: int, seed: int
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
+    # A stop is an interruption, too: nobody is left running, and what was found is kept.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     report = Report(fresh=options.fresh)
     only = options.only or [*TARGETS, "store", "fuzz"]
     failed = 0

@@ -168,7 +168,8 @@ class World:
                 is_done, answer = await _receive(link)
         except (EOFError, OSError) as error:
             code = await part.ended()
-            raise PartEnded(f"the agent ended with {code} in {name}") from error
+            words = part.last_words() if code != KILLED else ""
+            raise PartEnded(f"the agent ended with {code} in {name}: {words}") from error
         except TimeoutError:
             part.kill()  # so that nobody waits at the link any more
             raise StepFailed(f"{name} took more than {STEP_S_MAX:.0f} s") from None
