@@ -134,6 +134,14 @@ class WalletSuite:
         second = wallet.begin_top_up(TopUp(channel, "two", 20))
         assert wallet.finish_top_up(second, None).deposit == 1010
 
+    def test_a_top_up_of_a_closed_channel_is_over(self, wallet: Wallet) -> None:
+        channel = opened(wallet).channel
+        wallet.begin_top_up(TopUp(channel, "one", 10))
+        wallet.set_state(channel, ChannelState.CLOSING)
+        assert wallet.pending_top_up(channel) is not None
+        wallet.set_state(channel, ChannelState.CLOSED)
+        assert wallet.pending_top_up(channel) is None
+
     def test_processes_get_lanes_of_their_own(self, open_wallet: Open) -> None:
         one, two = open_wallet(), open_wallet()
         channel = opened(one)

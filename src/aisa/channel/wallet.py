@@ -191,7 +191,7 @@ class Wallet(Protocol):
         ...
 
     def set_state(self, channel: bytes, state: ChannelState) -> None:
-        """Note that a channel moved on; a closed one never comes back."""
+        """Note that a channel moved on; a closed one never comes back, and has no top-up."""
         ...
 
     def begin_top_up(self, plan: TopUp) -> TopUp:

@@ -117,6 +117,9 @@ class SqliteWallet:
                 "UPDATE channels SET state = ? WHERE channel = ? AND state != 'closed'",
                 (state.value, channel),
             )
+            if state is ChannelState.CLOSED:
+                # Whether the node took it or not: what it brought went back with the rest.
+                db.execute("DELETE FROM top_ups WHERE channel = ?", (channel,))
 
     def begin_top_up(self, plan: TopUp) -> TopUp:
         """Write a top-up down, or return the one under way."""
