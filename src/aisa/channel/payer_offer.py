@@ -35,7 +35,10 @@ def origin_of(url: str) -> str:
     parts = urlsplit(url)
     scheme, host = parts.scheme.lower(), parts.netloc.lower()
     if scheme not in _DEFAULT_PORTS or not host or "@" in host:
-        raise InvalidRequest(f"{url[:80]!r} is not an absolute http or https URL")
+        raise InvalidRequest(
+            f"{url[:80]!r} is not an absolute http or https URL",
+            hint="write it whole, such as https://api.example/rates",
+        )
     return f"{scheme}://{host.removesuffix(_DEFAULT_PORTS[scheme])}"
 
 

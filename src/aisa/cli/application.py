@@ -12,7 +12,7 @@ import click
 import msgspec
 
 from aisa.cli.command import Application
-from aisa.cli.exit_code import DONE, INTERRUPTED, UNEXPECTED, exit_code_of
+from aisa.cli.exit_code import DONE, INTERRUPTED, UNEXPECTED, USAGE, exit_code_of
 from aisa.cli.interruption import INTERRUPTION
 from aisa.cli.report import json_text
 from aisa.errors import AisaError, InvalidRequest
@@ -69,6 +69,8 @@ def run(arguments: Sequence[str]) -> int:
     except (KeyboardInterrupt, click.Abort):
         sys.stderr.write("" if as_json else "\nstopped\n")
         return INTERRUPTED
+    except click.exceptions.NoArgsIsHelpError as error:
+        return _show_help(error, as_json=as_json)
     except click.ClickException as error:
         return _tell(_usage(error), as_json=as_json)
     except AisaError as error:
@@ -83,10 +85,21 @@ def run(arguments: Sequence[str]) -> int:
         return _tell(_unexpected(error), as_json=as_json, code=UNEXPECTED)
 
 
+def _show_help(error: click.exceptions.NoArgsIsHelpError, *, as_json: bool) -> int:
+    """A noun alone is a question, and its help is the answer; a script gets the problem."""
+    if as_json:
+        return _tell(InvalidRequest("a command is missing", hint=_way_out(error)), as_json=True)
+    sys.stderr.write(error.format_message() + "\n")
+    return USAGE
+
+
 def _usage(error: click.ClickException) -> InvalidRequest:
+    return InvalidRequest(error.format_message(), hint=_way_out(error))
+
+
+def _way_out(error: click.ClickException) -> str:
     context = error.ctx if isinstance(error, click.UsageError) else None
-    hint = f"{context.command_path} --help" if context else "aisa --help"
-    return InvalidRequest(error.format_message(), hint=hint)
+    return f"{context.command_path} --help" if context else "aisa --help"
 
 
 def _unexpected(error: Exception) -> AisaError:

@@ -99,7 +99,10 @@ def show(session: Session, channel: str) -> Report:
 @click.pass_obj
 def close(session: Session, wait_s: float) -> Report:
     """Close every channel; what was not spent returns to the agent's account."""
-    from aisa.sdk import Agent
+    from aisa.sdk import Agent, ClosedChannel
+
+    def waits(one: ClosedChannel) -> bool:
+        return one.state == "closing"
 
     with session.progress() as progress, Agent(session.make_home()) as agent:
         progress("closing channels")
@@ -119,6 +122,7 @@ def close(session: Session, wait_s: float) -> Report:
         },
         [
             f"{one.channel.hex()[:16]} is {one.state}: {one.redeemed} of {one.deposit} redeemed"
+            + ("; the rest returns when the node's closing time is over" if waits(one) else "")
             for one in closed
         ]
         or ["no open channels"],

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 import time
+from pathlib import Path
 from typing import Final
 
 import click
@@ -140,16 +143,26 @@ def _report(running: DevnetFile, how: str) -> Report:
     )
 
 
+def _this_command() -> str:
+    """The words that call this command in the next terminal, where nobody has activated a venv."""
+    called = Path(sys.argv[0])
+    if called.name != "aisa" or shutil.which("aisa") == str(called.absolute()):
+        return "aisa"
+    inside = called.absolute().is_relative_to(Path.cwd())
+    return str(called.absolute().relative_to(Path.cwd()) if inside else called)
+
+
 def _next_lines(running: DevnetFile) -> list[str]:
     if running.seller is None:
         return [
-            "aisa wallet show tells what the agent has; aisa devnet up --seller sells something"
+            f"{_this_command()} wallet show tells what the agent has; sell something of your own with",
+            f"{_this_command()} seller up MODULE:APP",
         ]
     url = f"{running.seller}/rates/USD/2025-03-14"
     return [
         "In another terminal, pay for a call:",
         "",
-        f"  aisa pay {url}",
+        f"  {_this_command()} pay {url}",
         "",
         "or in Python:",
         "",

@@ -13,7 +13,7 @@ from aisa.cli.command import Noun, Session
 from aisa.cli.node_folder import node_files
 from aisa.cli.report import Report, Table
 from aisa.cli.service import Service, read_service
-from aisa.errors import NodeUnavailable
+from aisa.errors import FileOwned, NodeUnavailable
 
 _START_S_MAX: Final = 60.0
 _STOP_S_MAX: Final = 30.0
@@ -76,6 +76,12 @@ def up(session: Session, background: bool, port: int | None, devnet: bool) -> Re
         os.environ["AISA_NODE_PORT"] = str(port)
     if background:
         return _in_background(session)
+    running = _running(session)
+    if running is not None:
+        raise FileOwned(
+            f"the node of this home runs already at {running.url} (pid {running.pid})",
+            hint="aisa node status shows it; aisa node stop, or aisa devnet down, stops it",
+        )
     from aisa.cli.node_run import run_node
 
     run_node(session, lambda process: session.show(_report(process, "runs; Ctrl-C stops it")))

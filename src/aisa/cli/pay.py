@@ -56,7 +56,9 @@ def command(
     body = None if data is None else _body(data)
     verb = (method or ("GET" if body is None else "POST")).upper()
     limit = None if price_max is None else _limit(price_max)
-    with Agent(session.make_home()) as agent:
+    with session.progress() as progress, Agent(session.make_home()) as agent:
+        # A seller that restarts is waited for; whoever mistyped its port must see why.
+        progress(f"waiting for {url}")
         if dry_run:
             return _quoted(agent, verb, url, limit)
         answer = agent.request(
@@ -97,7 +99,7 @@ def _answered(answer: Answer) -> Report:
     lines = [answer.text.rstrip("\n"), ""] if answer.content else []
     if not answer.is_success:
         lines.insert(0, f"HTTP {answer.status}")
-    lines.append("nothing was asked for" if payment is None else _receipt_line(payment))
+    lines.append("no payment was asked for" if payment is None else _receipt_line(payment))
     return Report(
         {
             "status": answer.status,

@@ -101,13 +101,15 @@ def fund(
 
     with agent_account(session.home) as account:
         token = account.token(asset)
+        units = None if gift is None else read_amount(gift, account.info).units
+        devnet = None if gift is None else running_devnet(session)
         address = account.client.deposit_address(token.asset)
         before = account.deposit_ids()
-        session.say(f"send {token.symbol} on {token.network} to\n\n  {address.address}\n")
+        request = f"send {token.symbol} on {token.network} to\n\n  {address.address}\n"
+        if wait:
+            session.say(request)
         sent = None
-        if gift is not None:
-            units = read_amount(gift, account.info).units
-            devnet = running_devnet(session)
+        if units is not None and devnet is not None:
             sent = give_test_money(session.home, devnet, token.symbol, address.address, units)
         came = arrivals(account, before, session, timeout_s) if wait else []
         return Report(
@@ -128,7 +130,8 @@ def fund(
                     for one in came
                 ],
             },
-            [
+            ([] if wait else [request])
+            + [
                 f"{show_units(one.units, one.currency, account.info)} arrived ({one.state.value})"
                 f"{f': {one.reason}' if one.reason else ''}"
                 for one in came

@@ -67,7 +67,8 @@ def ask_unpaid(purse: Purse, call: Call) -> Dance[Reply]:
         may_repeat = call.method in {"GET", "HEAD"} or not reply.is_sent
         if not may_repeat or purse.clock() + delay * 1000 > call.deadline_ms:
             raise RailUnavailable(
-                f"{call.place.origin} does not answer ({reply.reason}); nothing was paid"
+                f"{call.place.origin} does not answer ({reply.reason}); nothing was paid",
+                hint="check the address, and that the seller runs",
             )
         yield Pause(delay)
         delay = min(delay * 2, DELAY_S_MAX)

@@ -280,7 +280,7 @@ class MemoryRail:
         own = {address for _, address in await self._addresses.entries()} | {self._treasury}
         if destination in own:
             raise InvalidRequest(
-                "the destination is this node's own", hint="transfer between accounts instead"
+                "the destination is this node's own", hint="name an address outside of the node"
             )
 
     def _check_token(self, token: Token) -> None:

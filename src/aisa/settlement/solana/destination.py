@@ -46,7 +46,7 @@ async def find_target(
     address = parse_address(destination)
     if address in set(own):
         raise InvalidRequest(
-            "the destination is this node's own", hint="transfer between accounts instead"
+            "the destination is this node's own", hint="name an address outside of the node"
         )
     associated = token_account(address, mint)
     found = await rpc.call(
