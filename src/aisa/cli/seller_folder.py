@@ -15,6 +15,7 @@ from aisa.errors import ConfigInvalid, NodeUnavailable
 from aisa.paywall import TrustedHub
 
 FEE_PPM_MAX: Final = 10_000
+NODE_NAMES: Final = ("url", "network", "fee_ppm_max", "unredeemed_cap")
 _SEED_SIZE: Final = 32
 
 _CONFIG = """\
@@ -136,6 +137,11 @@ def _at_their_place_now(hubs: list[TrustedHub], node: str) -> list[TrustedHub]:
 
 def _hub(table: Any, path: Path) -> TrustedHub:
     try:
+        if unknown := set(table) - set(NODE_NAMES):
+            raise ConfigInvalid(
+                f"{path}: [[node]] has no setting {min(unknown)!r}",
+                hint=f"one of {', '.join(NODE_NAMES)}",
+            )
         cap = table.get("unredeemed_cap")
         return TrustedHub(
             origin_of(str(table["url"])),

@@ -18,7 +18,8 @@ from aisa.sdk.budget import Budget
 KEY_FILE: Final = "agent.key"
 WALLET_FILE: Final = "wallet.sqlite"
 _SEED_SIZE: Final = 32
-_BUDGET_NAMES: Final = ("per_call", "per_seller", "per_day")
+BUDGET_NAMES: Final = ("per_call", "per_seller", "per_day")
+AGENT_NAMES: Final = ("node", "nodes", "deposit_max", "ceiling_step", "budget")
 
 
 def aisa_home(environ: Mapping[str, str] = os.environ) -> Path:
@@ -103,8 +104,8 @@ def read_config(home: Path) -> AgentConfig:
         raise ConfigInvalid(f"{path} cannot be read: {error}") from error
     table = _table(document, "agent", path)
     budget = _table(table, "budget", path)
-    if unknown := set(budget) - set(_BUDGET_NAMES):
-        raise ConfigInvalid(f"{path}: [agent.budget] has no setting {min(unknown)!r}")
+    _refuse_unknown(table, AGENT_NAMES, "[agent]", path)
+    _refuse_unknown(budget, BUDGET_NAMES, "[agent.budget]", path)
     limits = {name: _limit(budget, name, path) for name in budget}
     return AgentConfig(
         _nodes(table, path),
@@ -119,6 +120,16 @@ def _table(document: dict[str, Any], name: str, path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ConfigInvalid(f"{path}: {name} is not a table")
     return cast("dict[str, Any]", value)
+
+
+def _refuse_unknown(
+    table: Mapping[str, object], names: tuple[str, ...], where: str, path: Path
+) -> None:
+    """A limit with a slip in its name must not be taken for no limit."""
+    if unknown := set(table) - set(names):
+        raise ConfigInvalid(
+            f"{path}: {where} has no setting {min(unknown)!r}", hint=f"one of {', '.join(names)}"
+        )
 
 
 def _text(table: dict[str, Any], name: str, path: Path) -> str | None:

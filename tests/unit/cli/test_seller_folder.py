@@ -48,6 +48,15 @@ def test_a_list_that_cannot_be_read_is_told(tmp_path: Path, text: str) -> None:
         trusted_hubs(files, None)
 
 
+def test_a_limit_with_a_slip_in_its_name_is_told(tmp_path: Path) -> None:
+    files = seller_files(tmp_path)
+    files.folder.mkdir()
+    files.config.write_text(HUB + "unredeemed_cab = 7\n")
+    with pytest.raises(ConfigInvalid, match="no setting 'unredeemed_cab'") as caught:
+        trusted_hubs(files, None)
+    assert "unredeemed_cap" in caught.value.hint
+
+
 def test_without_a_seller_the_way_out_is_told(tmp_path: Path) -> None:
     with pytest.raises(ConfigInvalid) as caught:
         trusted_hubs(seller_files(tmp_path), None)

@@ -177,3 +177,17 @@ def test_the_package_alone_loads_no_http_library() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
     ).stdout.split()
     assert not {"aiohttp", "httpx2"} & set(loaded)
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("[agent]\ndeposit_mx = '1 aiUSD'", "deposit_mx"),
+        ("[agent.budget]\nper_dya = 'x'", "per_dya"),
+    ],
+)
+def test_a_limit_with_a_slip_in_its_name_is_refused(tmp_path: Path, text: str, named: str) -> None:
+    (tmp_path / "config.toml").write_text(text)
+    with pytest.raises(ConfigInvalid, match=f"has no setting '{named}'") as caught:
+        read_config(tmp_path)
+    assert "one of" in caught.value.hint
