@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from aisa.channel.receipts import leaf_of
-from aisa.errors import StoreUnavailable
-from aisa.paywall import FreeQuota, PaywallOptions, charge, paid
+from aisa.errors import InvalidRequest, StoreUnavailable
+from aisa.paywall import FreeQuota, PaywallOptions, RequestFacts, charge, paid
 from aisa.paywall.answer import KEPT_BYTES_MAX
 from aisa.protocol import base64url
 from aisa.protocol.aip import CallReceipt, ReceiptLeaf, ReceiptProof
@@ -22,6 +22,7 @@ from tests.integration.paying import (
     Answer,
     Payer,
     Shop,
+    act,
     answer,
     call,
     digest_of,
@@ -279,6 +280,37 @@ async def test_a_price_can_be_computed_from_the_request(tmp_path: Path) -> None:
         tick = payer.tick(2, 200, target="/paid?n=3")
         got = await call(shop.app, query="n=3", headers={"Payment-Tick": tick})
         assert (got.status, got.slug) == (402, "price-above-tick")
+
+
+@pytest.mark.parametrize("failure", [KeyError("n"), InvalidRequest("n is missing")])
+async def test_a_price_that_cannot_be_computed_is_offered_at_its_most(
+    tmp_path: Path, failure: Exception
+) -> None:
+    def compute(facts: RequestFacts) -> str:
+        if "n" not in facts.query:
+            raise failure
+        return "0.0003 aiUSD"
+
+    prices = {"/paid": paid(compute, at_most="0.001 aiUSD")}
+    async with Shop(tmp_path, prices=prices) as shop:
+        got = await call(shop.app)
+        assert (got.status, got.slug, request_of(got).amount) == (402, "payment-required", 1000)
+        got = await call(shop.app, headers={"Payment-Tick": "garbage"})
+        assert (got.status, got.slug, request_of(got).amount) == (402, "tick-refused", 1000)
+
+        payer = Payer()
+        key = request_of(got).payee_x25519
+        assert (await act(shop.app, payer.open_action(key, shop.clock.now_s))).status == 200
+        if isinstance(failure, InvalidRequest):
+            assert (await shop.pay(payer, 1, 1000)).slug == "invalid-request"
+        else:
+            with pytest.raises(KeyError):
+                await shop.pay(payer, 1, 1000)
+        assert not shop.served
+        tick = payer.tick(1, 1000, target="/paid?n=3")
+        assert (await call(shop.app, query="n=3", headers={"Payment-Tick": tick})).status == 200
+        channel = shop.channel(payer)
+        assert (channel.charged, channel.reserved) == (300, 0)
 
 
 async def test_a_handler_can_state_the_price(tmp_path: Path) -> None:

@@ -325,6 +325,15 @@ class PaywallMiddleware:
         facts = RequestFacts.of(request.method, request.path, query, scope["headers"], request.peer)
         return price.units_of(price.compute(facts))
 
+    def _units_offered(self, request: _Request, price: Price) -> int:
+        """The price to name in a 402: the route's maximum if it cannot be computed yet."""
+        try:
+            return self._units_max(request, price)
+        except Exception:  # noqa: BLE001 - whatever the function of the seller raises
+            # The seller's own function on what a stranger sent: whoever only asks is told the most
+            # that it costs, and a paid call hears what is wrong with it.
+            return price.units_max
+
     async def _refuse(
         self, request: _Request, price: Price, send: Send, error: AisaError, *, is_unpaid: bool
     ) -> None:
@@ -338,7 +347,7 @@ class PaywallMiddleware:
             return
         if error.status in (401, 402):
             accept = request.text(b"accept-payment")
-            units = self._units_max(request, price)
+            units = self._units_offered(request, price)
             headers += paywall.desk.headers(units, price.description, accept, now_ms // 1000)
         await send_problem(send, error, headers)
 
