@@ -76,6 +76,21 @@ def test_the_five_lines_pay_for_a_call(devnet: dict[str, Any], page: str) -> Non
     assert "0.0001" in out or "settled" in out.lower()
 
 
+@pytest.mark.parametrize("page", ["docs/how-to/pay-for-calls.md", "docs/how-to/budgets.md"])
+def test_the_guides_lines_run(devnet: dict[str, Any], page: str) -> None:
+    """All blocks of a page, one after the other; paths that this seller lacks are answered 404."""
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+    code = "\n".join(blocks).replace("https://api.example", devnet["seller"])
+    url = f"{devnet['seller']}/rates/USD/2025-03-14"
+    if "async def main" in code:
+        code += f"\nasyncio.run(main(['{url}'] * 40))\n"
+    out = python(devnet["home"], "-c", code)
+    if "async def main" in code:
+        assert out.count('"rate":"1.0889"') == 40
+        assert "0.0001 aiUSD" in out
+        assert "closed 0.0" in out
+
+
 def test_an_invoice_is_converted(devnet: dict[str, Any]) -> None:
     out = python(devnet["home"], str(EXAMPLES / "convert_invoice.py"), devnet["seller"])
     assert "1250.00 CHF are 1337.61 EUR" in out or "EUR at 0.9" in out
@@ -86,6 +101,37 @@ def test_a_month_of_rates_is_paid_at_once(devnet: dict[str, Any]) -> None:
     out = python(devnet["home"], str(EXAMPLES / "many_calls.py"), devnet["seller"])
     assert "31 rates" in out
     assert "paid 0.0031 aiUSD" in out
+
+
+@pytest.mark.parametrize(
+    ("page", "path", "price", "earned"),
+    # The node's fee is a thousandth, rounded down to whole units.
+    [
+        ("README.md", "/rate", "100", "100"),
+        ("docs/tutorials/first-paid-call.md", "/joke", "2000", "1998"),
+    ],
+)
+def test_the_sellers_lines_are_paid(
+    devnet: dict[str, Any], tmp_path: Path, page: str, path: str, price: str, earned: str
+) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    (block,) = [
+        one for one in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "paid(" in one
+    ]
+    assert f"aisa pay http://127.0.0.1:8402{path}\n" in text
+    (tmp_path / "shop.py").write_text(block)
+    home = tmp_path / "home"
+    words = [sys.executable, "-m", "aisa", "seller", "up", "shop:app", "--port", "0"]
+    words += ["--home", str(home), "--node", devnet["node"]]
+    with Family(tmp_path / "log") as family:
+        child = family.start("seller", words, {**os.environ, "PYTHONPATH": str(tmp_path)})
+        file = home / "seller" / "seller.json"
+        child.wait_until(file.exists, 100)
+        service = read_service(file)
+        assert service is not None
+        paid = aisa(devnet["home"], "pay", f"{service.url}{path}")
+        assert paid["payment"]["charged"]["units"] == price
+        assert aisa(home, "seller", "redeem")["units"] == earned
 
 
 def test_a_seller_of_ones_own_is_put_behind_the_paywall(

@@ -9,6 +9,11 @@ from pathlib import Path
 
 import pytest
 
+import aisa.sdk
+from aisa.cli.seller_folder import NODE_NAMES
+from aisa.sdk import Agent, AsyncAgent
+from aisa.sdk.home import AGENT_NAMES, BUDGET_NAMES
+
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -88,3 +93,32 @@ def test_every_room_is_explained() -> None:
     page = (DOCS / "explanation" / "architecture.md").read_text(encoding="utf-8")
     rooms = {path.parent.name for path in (ROOT / "src" / "aisa").glob("*/__init__.py")}
     assert {room for room in rooms if not re.search(rf"\b{room}\b", page)} == set()
+
+
+def test_every_setting_of_agent_and_seller_is_documented() -> None:
+    page = (DOCS / "reference" / "home.md").read_text(encoding="utf-8")
+    listed = set(re.findall(r"^\| `([a-z_.]+)` \|", page, re.MULTILINE))
+    agent = {name for name in AGENT_NAMES if name != "budget"}
+    limits = {f"budget.{name}" for name in BUDGET_NAMES}
+    assert listed - {"config.toml"} == {*agent, *limits, *NODE_NAMES}
+
+
+def test_every_variable_of_the_environment_is_documented() -> None:
+    page = (DOCS / "reference" / "home.md").read_text(encoding="utf-8")
+    listed = set(re.findall(r"^\| `(AISA_[A-Z_]+)` \|", page, re.MULTILINE))
+    source = "".join(path.read_text() for path in (ROOT / "src").rglob("*.py"))
+    used = set(re.findall(r"\bAISA_[A-Z]+(?:_[A-Z]+)*\b", source))
+    # Those of a node's settings are made from their names, and listed with them.
+    assert {name for name in used if not name.startswith("AISA_NODE_")} == {
+        name for name in listed if not name.startswith("AISA_NODE_")
+    }
+    assert "AISA_NODE_SOLANA" in listed
+
+
+def test_every_name_of_the_sdk_is_documented() -> None:
+    page = (DOCS / "reference" / "sdk.md").read_text(encoding="utf-8")
+    budgets = (DOCS / "how-to" / "budgets.md").read_text(encoding="utf-8")
+    methods = {name for name in dir(Agent) if not name.startswith("_")}
+    assert methods == {name for name in dir(AsyncAgent) if not name.startswith("_")}
+    missing = {name for name in (*aisa.sdk.__all__, *methods) if f"`{name}" not in page}
+    assert {name for name in missing if name not in budgets} == set()

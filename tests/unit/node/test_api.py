@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -211,6 +213,10 @@ async def test_the_document_describes_every_route(house: House) -> None:
         "/v1/withdrawals",
         "/v1/withdrawals/{id}",
     }
+    page = (Path(__file__).parents[3] / "docs" / "reference" / "http-api.md").read_text()
+    listed = set(re.findall(r"`([A-Z]+) (/[^`?]*)", page))
+    served = {(verb.upper(), path) for path, verbs in document["paths"].items() for verb in verbs}
+    assert listed == served | {("GET", "/healthz"), ("GET", "/openapi.json")}
     text = json.dumps(document)
     schemas = document["components"]["schemas"]
     for reference in {part.split('"')[0] for part in text.split("#/components/schemas/")[1:]}:
