@@ -50,7 +50,9 @@ def devnet(aisa_home: Path) -> Iterator[dict[str, Any]]:
 
 
 @pytest.mark.slow
-def test_up_pay_look_close_verify_down(devnet: dict[str, Any], tmp_path: Path) -> None:
+def test_up_pay_look_close_verify_down(
+    devnet: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     url = f"{devnet['seller']}/rates/USD/2014-03-28"
     assert aisa("devnet", "up", "--seller")["processes"] == devnet["processes"]
     assert aisa("devnet", "status")["running"] is True
@@ -89,7 +91,11 @@ def test_up_pay_look_close_verify_down(devnet: dict[str, Any], tmp_path: Path) -
     assert (closed["state"], closed["redeemed"]) == ("closed", "100")
     assert aisa("wallet", "show")["balances"][0]["units"] == "4999900"
 
+    assert run(["wallet", "fund", "--no-wait"]) == 0
+    assert aisa("wallet", "fund", "--devnet", "-1", code=2)["slug"] == "invalid-amount"
     fund = aisa("wallet", "fund", "--devnet", "0.5")
+    # The address is what was asked for, so it is on standard output.
+    assert fund["address"] in capsys.readouterr().out
     assert [(one["units"], one["state"]) for one in fund["deposits"]] == [("500000", "credited")]
     own = aisa("wallet", "withdraw", "0.25", "--to", fund["address"], code=2)
     assert own["slug"] == "invalid-request"

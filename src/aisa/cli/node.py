@@ -67,7 +67,10 @@ def init(session: Session, devnet: bool, passphrase_file: Path | None) -> Report
 @click.option("--devnet", is_flag=True, help="Make a devnet node first where there is none.")
 @click.pass_obj
 def up(session: Session, background: bool, port: int | None, devnet: bool) -> Report | None:
-    """Run the node until Ctrl-C or SIGTERM."""
+    """Run the node until Ctrl-C or SIGTERM.
+
+    Where there is none, one without networks is made, with its passphrase in a file beside its key.
+    """
     if devnet:
         from aisa.cli.node_init import make_node
 
