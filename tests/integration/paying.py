@@ -21,7 +21,7 @@ from aisa.client import (
     RedemptionResult,
     RedemptionStatus,
 )
-from aisa.errors import NodeUnavailable
+from aisa.errors import NodeUnavailable, NotFound
 from aisa.identity import ExchangeKey, SigningKey
 from aisa.paywall import Paywall, PaywallMiddleware, PaywallOptions, Sweep, TrustedHub
 from aisa.protocol.aip import (
@@ -176,6 +176,7 @@ class FakeHub:
     closing: list[Any] = field(default_factory=list)
     claims: list[RedemptionClaim] = field(default_factory=list)
     refuse: ProblemInfo | None = None
+    views: dict[bytes, Any] = field(default_factory=dict)
     balance: int = 0
     withdrawals: list[tuple[str, int]] = field(default_factory=list)
     is_closed: bool = False
@@ -217,6 +218,11 @@ class FakeHub:
             raise NodeUnavailable("down")
         assert role is ChannelRole.PAYEE
         return ChannelPage(tuple(self.closing))
+
+    async def channel(self, channel: bytes) -> Any:
+        if channel not in self.views:
+            raise NotFound("no such channel")
+        return self.views[channel]
 
     async def account(self) -> AccountInfo:
         return AccountInfo(PAYEE, (BalanceInfo("aiUSD", self.balance, self.balance),))

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from aisa.channel.store import ChannelState
+from aisa.client import ChannelState as HubChannelState
 from aisa.client import ProblemInfo
 from aisa.identity import verify_signature
 from aisa.paywall import Sweep
@@ -298,6 +300,48 @@ async def test_a_refused_redemption_stops_the_channel_and_not_the_others(
         shop.hub.refuse = None
         other = Payer("other")
         assert (await shop.open(other)).status == 200
+
+
+async def test_what_a_node_closed_unredeemed_is_written_off(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with Shop(tmp_path, cap=1000) as shop:
+        payer = Payer()
+        await shop.open(payer)
+        for seq in range(2, 6):
+            await shop.pay(payer, seq)
+        shop.hub.refuse = ProblemInfo("state-conflict", "the channel is closed")
+        shop.hub.redeemed[payer.id] = 100
+        view = SimpleNamespace(state=HubChannelState.CLOSED, redeemed=200)
+        shop.hub.views[payer.id] = view
+        await shop.paywall.redeem()
+        channel = shop.channel(payer)
+        assert (channel.state, channel.redeemed, channel.hub.units) == (ChannelState.CLOSED, 200, 0)
+        assert "300 units are lost" in caplog.text
+        assert "count against its cap" not in caplog.text
+        asked = len(shop.hub.claims)
+        await shop.paywall.redeem()
+        assert len(shop.hub.claims) == asked
+    async with Shop(tmp_path, clock=shop.clock, cap=1000) as later:
+        assert later.channel(payer).state is ChannelState.CLOSED
+        assert later.channel(payer).hub.units == 0
+
+
+async def test_a_node_that_closes_at_will_gets_its_cap_anew_only_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with Shop(tmp_path, cap=300) as shop:
+        shop.hub.refuse = ProblemInfo("state-conflict", "the channel is closed")
+        got: list[str | int] = []
+        for number in range(8):
+            payer = Payer(f"thief {number}")
+            view = SimpleNamespace(state=HubChannelState.CLOSED, redeemed=0)
+            shop.hub.views[payer.id] = view
+            answered = await shop.open(payer)
+            got.append(answered.status if answered.status == 200 else answered.slug)
+            await shop.paywall.redeem()
+        assert got == [200] * 6 + ["cap-exceeded"] * 2
+        assert "count against its cap until this seller starts anew" in caplog.text
 
 
 async def test_what_is_above_the_limit_is_swept_out(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from aisa.client import (
     AccountInfo,
     ChannelPage,
     ChannelRole,
+    ChannelView,
     RedemptionClaim,
     RedemptionResult,
     RedemptionStatus,
@@ -54,6 +55,10 @@ class HubClient(Protocol):
         limit: int = 100,
     ) -> ChannelPage:
         """The seller's channels in a state."""
+        ...
+
+    async def channel(self, channel: bytes) -> ChannelView:
+        """One channel that the seller is paid by."""
         ...
 
     async def account(self) -> AccountInfo:
@@ -106,6 +111,7 @@ class Redeemer:
         self._currency = currency
         self._clock = clock
         self._sweep = sweep
+        self._lost = 0
         self._interval_s = min(interval_s, CLOSING_CHECK_S)
         self._wake = asyncio.Event()
         self._one_round = asyncio.Lock()
@@ -234,10 +240,10 @@ class Redeemer:
             for channel in claimed:
                 result = by_channel.get(channel.id)
                 if result is not None:
-                    self._take_in(channel, claims[channel.id], result)
+                    await self._take_in(channel, claims[channel.id], result)
             await asyncio.gather(*(self._till.gatherer.save(channel) for channel in claimed))
 
-    def _take_in(
+    async def _take_in(
         self, channel: PayeeChannel, claim: RedemptionClaim, result: RedemptionResult
     ) -> None:
         if result.status is not RedemptionStatus.REFUSED:
@@ -245,12 +251,40 @@ class Redeemer:
             return
         # No further call makes this better: serve no more on the channel, and let a person look.
         reason = result.problem.detail if result.problem is not None else "no reason given"
-        logger.error(
-            "the node refused to redeem channel %s: %s", base64url.encode(channel.id), reason
-        )
+        name = base64url.encode(channel.id)
+        logger.error("the node refused to redeem channel %s: %s", name, reason)
         channel.redeemed_to(result.redeemed, final=False)
         channel.start_closing()
         self._refused.add(channel.number)
+        try:
+            view = await self._client.channel(channel.id)
+        except AisaError as error:
+            logger.warning("what the node holds of channel %s is not known: %s", name, error)
+            return
+        if view.state is HubChannelState.CLOSED:
+            if channel.in_flight or channel.voiding:
+                self._refused.discard(channel.number)  # The next round knows the whole loss.
+            else:
+                self._write_off(channel, view.redeemed)
+
+    def _write_off(self, channel: PayeeChannel, redeemed: int) -> None:
+        """The node closed the channel without us: what it did not pay is lost."""
+        channel.redeemed_to(redeemed, final=True)
+        lost = channel.charged - channel.redeemed
+        if not lost:
+            return
+        # The node says so itself. One that closes at will would otherwise have its cap again and
+        # again: beyond one cap, the loss counts until a person has restarted the seller.
+        is_bearable = self._lost + lost <= channel.hub.cap
+        self._lost += lost
+        if not is_bearable:
+            channel.hub.units += lost
+        logger.warning(
+            "%d units are lost: the node closed channel %s without redeeming them%s",
+            lost,
+            base64url.encode(channel.id),
+            "" if is_bearable else "; they count against its cap until this seller starts anew",
+        )
 
     async def _sweep_out(self, sweep: Sweep) -> None:
         available = (await self._client.account()).available(self._currency)
