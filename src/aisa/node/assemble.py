@@ -17,6 +17,7 @@ from aisa.node.auth import Authenticator, NonceTable
 from aisa.node.config import NodeConfig, RailConfig
 from aisa.node.reconciliation import ReconcilerWorker
 from aisa.node.services import Services, is_withdrawing
+from aisa.node.standing import Standing
 from aisa.payment.channels import Channels
 from aisa.payment.closing import ClosingClock
 from aisa.payment.deposits import Deposits
@@ -28,6 +29,7 @@ from aisa.payment.redemptions import Redemptions
 from aisa.payment.solvency import Solvency
 from aisa.payment.terms import TermsTable
 from aisa.payment.withdrawals import Withdrawals
+from aisa.paywall.limiter import UnpaidLimiter
 from aisa.settlement.memory import MemoryNetwork, MemoryRail
 from aisa.settlement.rail import Rail
 from aisa.settlement.solana import SolanaRail, SolanaSettings
@@ -141,6 +143,9 @@ def _introduce(
 
     closing = ClosingClock(store, monotonic_ms=monotonic_ms, closing_ms=config.closing_s * 1000)
     reconciler = Reconciler(store, terms, pegs, rails, is_halted=is_halted)
+    standing = Standing(store, terms)
+    strangers = UnpaidLimiter(config.strangers_per_s, config.strangers_per_s * 10)
+    nonces = NonceTable(config.nonces_max)
     memory = any(rail.kind == "memory" for rail in config.rails)
     return Services(
         config=config,
@@ -157,7 +162,7 @@ def _introduce(
         withdrawals=Withdrawals(store, terms, pegs, rails, guard, FirstRail(), is_halted=is_halted),
         reconciler=ReconcilerWorker(reconciler, pause_s=config.reconcile_ms / 1000),
         solvency=solvency,
-        authenticator=Authenticator(NonceTable(config.nonces_max), clock=clock),
+        authenticator=Authenticator(nonces, standing, strangers, clock=clock),
         labels=(*config.labels, *([MEMORY_LABEL] if memory else [])),
         ledger_stopped=asyncio.Event(),
     )

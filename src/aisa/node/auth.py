@@ -3,6 +3,11 @@
 Nonces live in memory, in generations as long as the signature window. A signature made before this
 process started is refused, because an earlier run may have accepted it; the client signs anew. In
 the very second of the start a replay could pass, and would move nothing: every POST is idempotent.
+
+Signing costs a stranger nothing, so strangers must not crowd out those who have money here: they
+have a share of the nonce table of their own, and each peer address only so many requests. Where a
+share is full all the same, requests that are safe to repeat pass with their nonce forgotten: to
+refuse a payee while the closing clock of its channel runs would cost it money, a replay costs nobody.
 """
 
 from __future__ import annotations
@@ -13,6 +18,8 @@ from typing import Final
 
 from aisa.errors import RateLimited, SignatureInvalid
 from aisa.identity import verify_signature
+from aisa.node.standing import Standing
+from aisa.paywall.limiter import UnpaidLimiter, peer_name
 from aisa.protocol import base64url
 from aisa.protocol.frame import frame
 from aisa.protocol.httpsig import WINDOW_S, SignatureParams, verify_request
@@ -22,28 +29,54 @@ GENERATIONS: Final = 3
 
 
 class NonceTable:
-    """Remembers nonces for as long as their signatures are valid; at most `size_max` of them."""
+    """Remembers nonces for as long as their signatures are valid; at most `size_max` of them.
 
+    A quarter is for keys that own nothing here, the rest for those that do.
+    """
+
+    def __init__(self, size_max: int) -> None:
+        self._strangers = _Share(size_max // 4)
+        self._known = _Share(size_max - size_max // 4)
+
+    def claim(
+        self, params: SignatureParams, now_s: int, *, is_known: bool, is_repeatable: bool
+    ) -> None:
+        """Note a nonce; with no room left a request that is safe to repeat passes unnoted.
+
+        Raises:
+            SignatureInvalid: it was used before.
+            RateLimited: there is no room, and the request is not safe to repeat.
+        """
+        name = hashlib.sha256(frame(params.keyid, params.nonce)).digest()[:16]
+        for share in (self._known, self._strangers):  # a stranger may have become known since
+            share.forget(now_s)
+            if share.has(name):
+                raise SignatureInvalid(
+                    "the signature was used before", hint="sign with a new nonce"
+                )
+        share = self._known if is_known else self._strangers
+        if not share.add(name, now_s) and not is_repeatable:
+            raise RateLimited("too many signed requests", retry_after_s=WINDOW_S)
+
+
+class _Share:
     def __init__(self, size_max: int) -> None:
         self._size_max = size_max
         self._generations: dict[int, set[bytes]] = {}
 
-    def claim(self, params: SignatureParams, now_s: int) -> None:
-        """Note a nonce.
-
-        Raises:
-            SignatureInvalid: it was used before.
-            RateLimited: the table is full.
-        """
-        current = now_s // WINDOW_S
-        for old in [number for number in self._generations if number <= current - GENERATIONS]:
+    def forget(self, now_s: int) -> None:
+        last = now_s // WINDOW_S - GENERATIONS
+        for old in [number for number in self._generations if number <= last]:
             del self._generations[old]
-        name = hashlib.sha256(frame(params.keyid, params.nonce)).digest()[:16]
-        if any(name in seen for seen in self._generations.values()):
-            raise SignatureInvalid("the signature was used before", hint="sign with a new nonce")
+
+    def has(self, name: bytes) -> bool:
+        return any(name in seen for seen in self._generations.values())
+
+    def add(self, name: bytes, now_s: int) -> bool:
         if sum(map(len, self._generations.values())) >= self._size_max:
-            raise RateLimited("too many signed requests", retry_after_s=WINDOW_S)
-        self._generations.setdefault(current, set()).add(name)
+            return False
+        self._generations.setdefault(now_s // WINDOW_S, set()).add(name)
+        return True
 
 
 class Authenticator:
@@ -53,8 +86,17 @@ class Authenticator:
     handed on does not verify here.
     """
 
-    def __init__(self, nonces: NonceTable, *, clock: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        nonces: NonceTable,
+        standing: Standing,
+        strangers: UnpaidLimiter,
+        *,
+        clock: Callable[[], int],
+    ) -> None:
         self._nonces = nonces
+        self._standing = standing
+        self._strangers = strangers
         self._clock = clock
         self._started_s = clock() // 1000
         self._origins: tuple[str, ...] = ()
@@ -68,14 +110,22 @@ class Authenticator:
         """The origins that requests may be signed for."""
         return self._origins
 
-    def authenticate(
-        self, method: str, target: str, body: bytes, headers: Mapping[str, str]
+    async def authenticate(
+        self,
+        method: str,
+        target: str,
+        body: bytes,
+        headers: Mapping[str, str],
+        *,
+        peer: str,
+        is_repeatable: bool,
     ) -> bytes:
         """Return the key that signed a request; `headers` by lower-case name.
 
         Raises:
             SignatureInvalid: not signed, wrong, for another host, too old, or used before.
             MalformedMessage: a header does not follow the grammar.
+            RateLimited: too many come from this peer, by keys that own nothing here.
         """
         host = headers.get("host", "").lower()
         candidates = [one for one in self._origins if one.partition("://")[2] == host]
@@ -84,10 +134,26 @@ class Authenticator:
                 f"this node is not {host[:80]!r}", hint="the operator sets public_urls"
             )
         params = self._verify(candidates, method, target, body, headers)
+        now_s = self._clock() // 1000
+        # A clock that was set back takes the start along: else all would wait until it is there again.
+        self._started_s = min(self._started_s, now_s)
         if params.created_s < self._started_s:
             raise SignatureInvalid("the signature is older than this run", hint="sign again")
-        self._nonces.claim(params, self._clock() // 1000)
-        return _key_of(params.keyid)
+        key = _key_of(params.keyid)
+        is_known = await self._standing.is_known(key)
+        if not is_known:
+            self._count_stranger(peer)
+        self._nonces.claim(params, now_s, is_known=is_known, is_repeatable=is_repeatable)
+        return key
+
+    def _count_stranger(self, peer: str) -> None:
+        wait_s = self._strangers.take(peer_name(peer), self._clock())
+        if wait_s:
+            raise RateLimited(
+                "too many requests from this address by keys that own nothing here",
+                hint="keys with money or a channel here are not counted",
+                retry_after_s=wait_s,
+            )
 
     def _verify(
         self,

@@ -71,6 +71,12 @@ NODE_SETTINGS: Final = (
     Setting("drain_s", integer(1, 600), 10, "how long a stop waits for requests in flight"),
     Setting("body_bytes_max", integer(1024, 10**7), 262_144, "the largest request body (413)"),
     Setting("nonces_max", integer(100, 10**7), 200_000, "signatures remembered against replays"),
+    Setting(
+        "strangers_per_s",
+        integer(1, 10**6),
+        50,
+        "signed requests a second from one address by keys that own nothing here",
+    ),
 )
 
 CURRENCY_SETTINGS: Final = (
@@ -129,6 +135,7 @@ class NodeConfig:
     drain_s: int
     body_bytes_max: int
     nonces_max: int
+    strangers_per_s: int
     currencies: tuple[CurrencyTerms, ...]
     rails: tuple[RailConfig, ...]
 

@@ -18,6 +18,22 @@ Limit = Annotated[int, Query(ge=1, le=1000, description="how many at most")]
 After = Annotated[str | None, Query(max_length=200, description="the last page's next_after")]
 LIMIT_DEFAULT: Final = 100
 
+REPEATABLE_POSTS: Final = frozenset(
+    {
+        "/v1/channels",  # by its id, and by the channel
+        "/v1/channels/{channel}/close",  # a closing channel stays as it is
+        "/v1/channels/{channel}/deposits",  # by its id
+        "/v1/deposit-addresses",  # one address for one key
+        "/v1/redemptions",  # by channel and total
+        "/v1/withdrawal-quotes",  # moves nothing
+        "/v1/withdrawals",  # by its id
+    }
+)
+"""Routes where the same signed request twice moves nothing twice; so is every GET.
+
+Only these are taken when no nonce can be remembered: a new POST is refused until it is named here.
+"""
+
 
 def reply(message: object) -> Response:
     """Return a message as a response that nobody may cache."""
@@ -52,11 +68,24 @@ async def caller_of(services: Services, request: Request) -> tuple[bytes, bytes]
     Raises:
         SignatureInvalid: the request does not prove who sends it.
         BodyTooLarge: the body is longer than allowed.
+        RateLimited: a key that owns nothing here asks too often.
     """
     body = await read_body(request, services.config.body_bytes_max)
     headers = dict(request.headers)
-    key = services.authenticator.authenticate(request.method, _target(request), body, headers)
+    key = await services.authenticator.authenticate(
+        request.method,
+        _target(request),
+        body,
+        headers,
+        peer=peer_of(request),
+        is_repeatable=request.method == "GET" or _template(request) in REPEATABLE_POSTS,
+    )
     return key, body
+
+
+def peer_of(request: Request) -> str:
+    """Return the address that a request came from; behind a proxy, the proxy's."""
+    return request.client.host if request.client is not None else ""
 
 
 async def signed_message(services: Services, request: Request, shape: type[T]) -> tuple[bytes, T]:
@@ -90,6 +119,10 @@ def _target(request: Request) -> str:
     query: bytes = request.scope.get("query_string", b"")
     target = raw.partition(b"?")[0] + (b"?" + query if query else b"")
     return target.decode("ascii", "replace")
+
+
+def _template(request: Request) -> str:
+    return getattr(request.scope.get("route"), "path", "")
 
 
 def _too_large(bytes_max: int) -> BodyTooLarge:

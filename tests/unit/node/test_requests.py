@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from aisa.client import WithdrawalState, calls
+from aisa.client import ChannelRole, ChannelState, RedemptionClaim, WithdrawalState, calls
 from aisa.client.exchange import Exchange
 from aisa.errors import (
     AisaError,
@@ -23,18 +23,23 @@ from aisa.errors import (
 from aisa.identity import SigningKey
 from aisa.node.auth import NonceTable
 from aisa.node.config import parse_config
+from aisa.node.exchange import REPEATABLE_POSTS
 from aisa.protocol import base64url
+from aisa.protocol.aip import close_bytes
 from aisa.protocol.httpsig import SignatureParams, sign_request
 from aisa.protocol.problem import CONTENT_TYPE, error_of, parse_problem
 from tests.unit.node.house import (
     ALICE,
     ASSET,
+    BOB,
     CONFIG,
     ORIGIN,
+    PAYER,
     THIEF,
     House,
     open_house,
     signed_open,
+    voucher,
 )
 
 M = 1_000_000
@@ -175,20 +180,96 @@ async def test_a_signature_from_before_the_start_is_refused(tmp_path: Path) -> N
 
 
 def test_the_nonce_table_is_bounded_and_forgets() -> None:
-    table = NonceTable(3)
+    table = NonceTable(4)
     names = iter(range(100))
 
-    def claim(now_s: int, nonce: str | None = None) -> None:
-        table.claim(SignatureParams("k", now_s, nonce or f"n{next(names)}"), now_s)
+    def claim(now_s: int, nonce: str | None = None, *, is_repeatable: bool = False) -> None:
+        params = SignatureParams("k", now_s, nonce or f"n{next(names)}")
+        table.claim(params, now_s, is_known=True, is_repeatable=is_repeatable)
 
     claim(0, "first")
     claim(0)
     claim(300)
     with pytest.raises(RateLimited):
         claim(300)
+    claim(300, "unnoted", is_repeatable=True)
+    claim(300, "unnoted", is_repeatable=True)
     with pytest.raises(SignatureInvalid):
-        claim(600, "first")
+        claim(600, "first", is_repeatable=True)
     claim(900, "first")
+
+
+def test_strangers_fill_their_own_share_of_the_nonce_table_only() -> None:
+    table = NonceTable(8)
+
+    def claim(nonce: int, *, is_known: bool) -> None:
+        params = SignatureParams("k", 0, f"n{nonce}")
+        table.claim(params, 0, is_known=is_known, is_repeatable=False)
+
+    claim(0, is_known=False)
+    claim(1, is_known=False)
+    with pytest.raises(RateLimited):
+        claim(2, is_known=False)
+    for nonce in range(2, 8):
+        claim(nonce, is_known=True)
+    with pytest.raises(SignatureInvalid):
+        claim(0, is_known=True)  # what a stranger signed is spent after its first deposit too
+
+
+async def test_a_flood_of_strangers_stops_nobody_who_has_something_to_lose(tmp_path: Path) -> None:
+    text = f"nonces_max = 100\nstrangers_per_s = 4\n{CONFIG}"
+    async with open_house(tmp_path, config=parse_config(text, {}, tmp_path)) as house:
+        await house.fund(ALICE, 5 * M)
+        terms = house.terms()
+        async with house.client(ALICE) as alice:
+            await alice.open_channel("o", terms, M, signed_open(terms))
+        refused = 0
+        for n in range(45):
+            key = SigningKey(n.to_bytes(32))
+            try:
+                async with house.client(key) as stranger:
+                    await stranger.account()
+            except RateLimited as error:
+                refused += error.facts["retry_after_s"] == 1
+        assert refused == 6  # one of the burst of 40 was Alice's, before she had money
+        async with house.client(ALICE) as alice, house.client(BOB) as bob:
+            for _ in range(60):  # more than the share of those who are known, too
+                await alice.account()
+                await bob.channels(role=ChannelRole.PAYEE, state=ChannelState.CLOSING)
+            await alice.close_channel(terms.channel_id, PAYER.sign(close_bytes(terms.channel_id)))
+        house.time.now_ms += 1000
+        async with house.client(THIEF) as stranger:
+            await stranger.account()
+
+
+async def test_every_route_says_whether_it_may_be_repeated(house: House) -> None:
+    paths = house.app.openapi()["paths"]
+    assert {path for path, verbs in paths.items() if "post" in verbs} == REPEATABLE_POSTS
+
+
+async def test_a_clock_that_is_set_back_refuses_nobody_and_never_shows_in_the_ledger(
+    house: House,
+) -> None:
+    await house.fund(ALICE, 5 * M)
+    house.time.now_ms += 10_000
+    terms = house.terms()
+    async with house.client(ALICE) as alice:
+        opened = await alice.open_channel("o", terms, M, signed_open(terms))
+        (last, *_) = (await alice.transfers("aiUSD")).transfers
+        house.time.now_ms -= 60_000  # before the start of this run
+        raised = await alice.top_up(terms.channel_id, "t", M)
+        assert raised.channel.deposit == 2 * M
+        # A statement is of now; payees take one that is some minutes old.
+        assert raised.statement.issued == opened.statement.issued - 60
+        transfers = (await alice.transfers("aiUSD")).transfers
+        assert transfers[0].seq > last.seq
+        assert transfers[0].at_ms == last.at_ms
+        await alice.close_channel(terms.channel_id, PAYER.sign(close_bytes(terms.channel_id)))
+    async with house.client(BOB) as bob:
+        claim = RedemptionClaim(terms.channel_id, M, voucher(terms.channel_id, M))
+        (result,) = await bob.redeem([claim])
+        assert result.redeemed == M
+    assert (await house.services.store.verify()).ok
 
 
 async def test_a_body_too_long_is_a_413(house: House) -> None:
