@@ -125,7 +125,7 @@ def stop(session: Session) -> Report:
 @click.pass_obj
 def backup(session: Session, target: Path) -> Report:
     """Write ledger, key and configuration to the new folder TARGET, also while the node runs."""
-    from aisa.node.backup import backup_node
+    from aisa.node.backup import backup_node, passphrase_advice
 
     with session.progress() as progress:
         progress("copying and verifying the ledger")
@@ -135,7 +135,7 @@ def backup(session: Session, target: Path) -> Report:
         [
             f"ledger, key and configuration are in {target}",
             f"digest {found.digest}",
-            "the passphrase is not among them: keep it elsewhere",
+            passphrase_advice(node_files(session.home).config),
         ],
     )
 
@@ -145,7 +145,7 @@ def backup(session: Session, target: Path) -> Report:
 @click.pass_obj
 def restore(session: Session, source: Path) -> Report:
     """Restore a node from the backup folder SOURCE, after verifying it; nothing is overwritten."""
-    from aisa.node.backup import restore_node
+    from aisa.node.backup import passphrase_advice, restore_node
 
     with session.progress() as progress:
         progress("verifying and copying the ledger")
@@ -155,7 +155,7 @@ def restore(session: Session, source: Path) -> Report:
         [
             f"restored into {node_files(session.home).folder}",
             f"digest {found.digest}",
-            "aisa node up needs the passphrase file back, or asks for the passphrase",
+            passphrase_advice(node_files(session.home).config),
         ],
     )
 

@@ -92,6 +92,23 @@ def restore_node(source: Path, folder: Path) -> Manifest:
     return manifest
 
 
+def passphrase_advice(config_path: Path) -> str:
+    """Return what an operator must know of the passphrase: no backup has it, and where it belongs.
+
+    Raises:
+        ConfigInvalid: there is no configuration that works at `config_path`.
+    """
+    path = load_config(config_path, {}).passphrase_file
+    if path is None:
+        return "no backup holds the passphrase: aisa node up asks for it"
+    if path.exists():
+        return f"no backup holds the passphrase file {path}: keep a copy elsewhere"
+    return (
+        f"no backup holds the passphrase file: put it back at {path} (mode 600), "
+        "or aisa node up cannot open the key"
+    )
+
+
 def read_manifest(source: Path) -> Manifest:
     """Return what a backup says of itself.
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
 import pytest
 
-from aisa.errors import LedgerCorrupt, NotFound, StateConflict
+from aisa.cli.application import run
+from aisa.errors import ConfigInvalid, LedgerCorrupt, NotFound, StateConflict
 from aisa.ledger.sqlite_backup import digest_file, verify_file
-from aisa.node.backup import backup_node, read_manifest, restore_node
+from aisa.node.backup import backup_node, passphrase_advice, read_manifest, restore_node
 from aisa.node.config import load_config
 from aisa.node.initialise import init_node
 from aisa.node.key import open_seed
@@ -55,6 +57,36 @@ async def test_a_running_node_is_backed_up(folder: Path, tmp_path: Path) -> None
         manifest = backup_node(folder / "node.toml", tmp_path / "copy")
     assert manifest.digest == digest_file(folder / "ledger.sqlite")
     assert (tmp_path / "copy").stat().st_mode & 0o077 == 0
+
+
+async def test_a_restore_says_where_a_generated_passphrase_belongs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("AISA_HOME", str(tmp_path))
+    folder = tmp_path / "node"
+    secret = folder / "node.passphrase"
+    made = init_node(folder, config=CONFIG)
+    assert made.passphrase_path == secret
+    async with open_house(folder, config=load_config(made.config_path, {})) as house:
+        await use(house)
+    kept = secret.read_text()
+    assert run(["node", "backup", str(tmp_path / "copy")]) == 0
+    assert f"passphrase file {secret}: keep a copy" in " ".join(capsys.readouterr().out.split())
+    for path in (tmp_path / "copy").iterdir():
+        assert kept.strip().encode() not in path.read_bytes()
+    shutil.rmtree(folder)
+    assert run(["node", "restore", str(tmp_path / "copy")]) == 0
+    assert f"put it back at {secret} (mode 600)" in " ".join(capsys.readouterr().out.split())
+    config = load_config(folder / "node.toml", {})
+    with pytest.raises(ConfigInvalid, match=re.escape(f"no passphrase file at {secret}")):
+        open_seed(config, None)
+    secret.write_text(kept)
+    secret.chmod(0o600)
+    assert len(open_seed(config, None)) == 32
+
+
+def test_a_passphrase_that_is_asked_for_is_said_too(folder: Path) -> None:
+    assert "aisa node up asks for it" in passphrase_advice(folder / "node.toml")
 
 
 def test_nothing_is_overwritten(folder: Path, tmp_path: Path) -> None:
