@@ -55,7 +55,13 @@ def _show_table(table: Table) -> None:
 
     # A pipe has no width: a narrow default would fold addresses and ids that someone wants to cut.
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 240)
-    drawn = RichTable(title=table.title or None, box=SIMPLE_HEAD, title_justify="left")
+    drawn = RichTable(
+        title=table.title or None,
+        box=SIMPLE_HEAD,
+        title_justify="left",
+        # Rows that name themselves need no empty line above them.
+        show_header=any(heading.removesuffix(">") for heading in table.headings),
+    )
     for heading in table.headings:
         right = heading.endswith(">")
         drawn.add_column(
