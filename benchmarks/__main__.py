@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
 import time
@@ -16,6 +17,7 @@ from benchmarks.disk import commit_ms
 from benchmarks.worker import ROOT
 
 ROUNDS = 9
+QUIET_LOAD = 1.0
 GROUPS = (sdk_duel.GROUP, same_app.GROUP, ledger_claim.GROUP, many_channels.GROUP, minute.GROUP)
 
 
@@ -55,6 +57,10 @@ def main() -> int:
     rounds = 2 if arguments.quick else arguments.rounds
     bench = Bench(folder, rounds, commit_ms(folder), quick=arguments.quick)
     say(f"a durable commit takes {bench.commit_ms:.3f} ms here")
+    if os.getloadavg()[0] > QUIET_LOAD:
+        say(
+            f"the machine is busy (load {os.getloadavg()[0]:.1f}): figures will be worse than they are"
+        )
     claims, failed = _measure(groups, bench)
     if not (arguments.keep or failed):
         _remove(folder)

@@ -22,7 +22,7 @@ from aisa.errors import AisaError
 from aisa.sdk import UNLIMITED, AsyncAgent
 
 OK = 200
-DEPOSIT_MAX = "1 aiUSD"
+DEPOSIT_MAX = "10 aiUSD"  # as with the SDK, no deposit runs out within a load
 
 
 @dataclass

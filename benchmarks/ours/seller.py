@@ -1,6 +1,7 @@
-"""Our seller, for comparison: one free route, one at $0.0001, the same handler behind both.
+"""Our seller, for comparison: each handler stands behind a free route and one at $0.0001.
 
-Server and paywall are as by default: every call is checked, charged and committed to the file before it is
+One handler returns a constant, the other looks a reference rate up as the demo's seller does. Server
+and paywall are as by default: every call is checked, charged and committed to the file before it is
 answered, answers are kept for repeats and receipts are sent. Prints its port when it listens.
 """
 
@@ -8,29 +9,42 @@ from __future__ import annotations
 
 import argparse
 import secrets
-import socket
 import sys
+from datetime import date
 from pathlib import Path
 
 from fastapi import FastAPI
 
-from aisa.paywall.middleware import PaywallMiddleware
-from aisa.paywall.seller import Paywall, TrustedHub
-from aisa.paywall.server import FrozenServer, server_config
+from aisa.demo.rates import RateBook
+from aisa.paywall import Paywall, PaywallMiddleware, TrustedHub
+from aisa.paywall.server import FrozenServer, listen, server_config
 
 PRICE = "0.0001 aiUSD"
+RATES = "/rates/{currency}/{day}"
 
 
 def build(paywall: Paywall) -> PaywallMiddleware:
-    """Return the app with both routes."""
+    """Return the app with its routes."""
     app = FastAPI()
 
-    async def handler() -> dict[str, bool]:
+    book = RateBook()
+
+    async def constant() -> dict[str, bool]:
         return {"ok": True}
 
-    app.get("/free")(handler)
-    app.get("/paid")(handler)
-    return PaywallMiddleware(app, paywall, {"GET /paid": PRICE})
+    async def rate(currency: str, day: date) -> dict[str, str]:
+        found = book.rate(currency.upper(), day)
+        return {
+            "currency": found.currency,
+            "date": found.date.isoformat(),
+            "published": found.published.isoformat(),
+            "rate": str(found.rate),
+        }
+
+    for name in ("/free", "/paid"):
+        app.get(name)(constant)
+        app.get(name + RATES)(rate)
+    return PaywallMiddleware(app, paywall, {"GET /paid": PRICE, f"GET /paid{RATES}": PRICE})
 
 
 def main() -> None:
@@ -41,7 +55,7 @@ def main() -> None:
     parser.add_argument("--hub-url", required=True)
     parser.add_argument("--hub-network", required=True)
     arguments = parser.parse_args()
-    listener = socket.create_server(("127.0.0.1", 0))
+    listener = listen("127.0.0.1", 0)
     port = listener.getsockname()[1]
     hub = TrustedHub(arguments.hub_url, arguments.hub_network)
     paywall = Paywall(

@@ -110,7 +110,10 @@ def build() -> FastAPI:
 def main() -> None:
     """Serve on a free loopback port."""
     argparse.ArgumentParser(description=__doc__).parse_args()
-    listener = socket.create_server(("127.0.0.1", 0))
+    # Named TCP, so that every event loop turns Nagle's delay off for its connections.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(2048)
     sys.stdout.write(f"{listener.getsockname()[1]}\n")
     sys.stdout.flush()
     config = uvicorn.Config(
