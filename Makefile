@@ -14,6 +14,8 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit
 # A shell's PYTHONPATH must not reach into our environment; uv must never fetch an interpreter.
 unexport PYTHONPATH PYTHONHOME
 export UV_PYTHON_DOWNLOADS := never
+# The system's certificates, as pip has them: a company's own authority is known there alone.
+export UV_SYSTEM_CERTS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help setup demo test drills check bench docs format lock wheel clean
