@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from aisa.channel.store import (
+    SESSION_KEPT_S,
+    SESSIONS_MAX,
     ChannelRow,
     ChannelState,
     ChannelStore,
@@ -187,13 +189,40 @@ class ChannelStoreSuite:
         assert found is not None
         assert found.sessions == (session_row(),)
 
-    def test_a_new_session_drops_the_expired_ones(self, store: ChannelStore) -> None:
+    def test_sessions_are_forgotten_behind_the_newest_once_their_time_is_over(
+        self, store: ChannelStore
+    ) -> None:
         self.open_one(store)
-        later_ms = 2_000_000_000_000
-        store.commit(StoreBatch(1, later_ms, sessions=(session_row(name=2, expiry=2**40),)))
+        end_s = 2_000_000_000
+        rows = tuple(session_row(name=n, expiry=end_s - n) for n in range(2, SESSIONS_MAX + 10))
+        at_s = end_s - SESSIONS_MAX - 9 + SESSION_KEPT_S
+        store.commit(StoreBatch(1, at_s * 1000, sessions=rows))
         found = store.channel_by_number(1)
         assert found is not None
-        assert found.sessions == (session_row(name=2, expiry=2**40),)
+        assert len(found.sessions) == SESSIONS_MAX + 8, "none but the first to end is old enough"
+        assert found.sessions == tuple(sorted(found.sessions, key=lambda one: one.expiry))
+        last = session_row(name=200, expiry=2**40)
+        store.commit(StoreBatch(2, (end_s + SESSION_KEPT_S) * 1000, sessions=(last,)))
+        found = store.channel_by_number(1)
+        assert found is not None
+        assert len(found.sessions) == SESSIONS_MAX
+        assert found.sessions[-1] == last
+        assert found.sessions[0].expiry == end_s - SESSIONS_MAX + 1
+
+    def test_closed_lanes_without_charges_are_forgotten_below_the_floor(
+        self, store: ChannelStore
+    ) -> None:
+        self.open_one(store)
+        self.charge_some(store)
+        row = channel_row(charged=300)
+        closed = tuple(LaneRow(1, lane, 0, closed=True) for lane in range(1, 11))
+        store.commit(StoreBatch(2, T0, channels=(row,), lanes=closed))
+        assert store.lane(1, 1) is not None
+        raised = channel_row(charged=300, lane_floor=8)
+        last = LaneRow(1, 11, 0, closed=True)
+        store.commit(StoreBatch(3, T0, channels=(raised,), lanes=(last,)))
+        kept = [lane for lane in range(12) if store.lane(1, lane) is not None]
+        assert kept == [0, 8, 9, 10, 11]
 
     def test_lanes_below_the_floor_are_left_out(self, store: ChannelStore) -> None:
         self.open_one(store)

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from aisa.channel.store import ChannelState
+from aisa.channel.payee import LANES_MAX
+from aisa.channel.store import SESSION_KEPT_S, SESSIONS_MAX, ChannelState
 from aisa.client import ChannelState as HubChannelState
 from aisa.client import ProblemInfo
 from aisa.identity import verify_signature
@@ -175,6 +176,45 @@ async def test_only_the_64_newest_lanes_are_open(shop: Shop) -> None:
     assert len(shop.channel(payer).lanes) == 64
     assert (await act(shop.app, payer.close_lane(5))).json()["charged"] == "100"
     assert (await shop.pay(payer, 1, lane=5)).status == 200, "its repeat is still answered"
+
+
+async def test_lanes_that_are_closed_unused_leave_few_rows(tmp_path: Path) -> None:
+    payer = Payer()
+    async with Shop(tmp_path) as shop:
+        asked = request_of(await call(shop.app))
+        payer.make_session(asked.payee_x25519, shop.clock.now_s + 1000, count=1000)
+        await shop.open(payer)
+        for lane in (*range(1, 200), *range(100), 300, 250, 240):
+            shop.clock.forward(0.1)  # the session URL is rate-limited
+            got = (await act(shop.app, payer.close_lane(lane))).json()
+            assert got["charged"] == ("100" if lane == 0 else "0")
+        stored = [lane for lane in range(1000) if shop.paywall.till.store.lane(1, lane)]
+        assert len(stored) <= LANES_MAX + 2
+        assert 0 in stored
+    async with Shop(tmp_path, clock=shop.clock) as later:
+        for lane in (0, 1, 50, 199, 240, 250):
+            assert (await later.pay(payer, 2, lane=lane)).slug == "lane-closed"
+        assert (await later.pay(payer, 1, lane=0)).status == 200, "its repeat is still answered"
+        assert (await later.pay(payer, 1, lane=400)).status == 200
+
+
+async def test_a_used_tick_of_a_forgotten_session_is_not_called_expired(tmp_path: Path) -> None:
+    payer = Payer()
+    async with Shop(tmp_path) as shop:
+        asked = request_of(await call(shop.app))
+        payer.make_session(asked.payee_x25519, shop.clock.now_s + 10)
+        await shop.open(payer)
+        used, unused = payer.tick(1), payer.tick(2)
+        for number in range(1, SESSIONS_MAX + 1):
+            shop.clock.forward(SESSION_KEPT_S)
+            payer.make_session(asked.payee_x25519, shop.clock.now_s + 10, first=number * 16)
+            action = payer.open_action(asked.payee_x25519, shop.clock.now_s)
+            assert (await act(shop.app, action)).status == 200
+    async with Shop(tmp_path, clock=shop.clock) as later:
+        assert len(later.channel(payer).sessions) == SESSIONS_MAX
+        for tick, slug in ((used, "tick-refused"), (unused, "session-expired")):
+            got = await call(later.app, headers={"Payment-Tick": tick})
+            assert (got.status, got.slug) == (402, slug)
 
 
 async def test_closing_redeems_everything_at_once(shop: Shop, payer: Payer) -> None:

@@ -17,7 +17,14 @@ from aisa.channel.payee_check import (
 )
 from aisa.channel.payee_lane import LaneCall, PayeeLane
 from aisa.channel.payee_session import PayeeExchange, PayeeSession
-from aisa.channel.store import ChannelRow, ChannelState, StoredChannel, StoredLane
+from aisa.channel.store import (
+    SESSION_KEPT_S,
+    SESSIONS_MAX,
+    ChannelRow,
+    ChannelState,
+    StoredChannel,
+    StoredLane,
+)
 from aisa.errors import (
     CapExceeded,
     ChannelUnknown,
@@ -33,7 +40,6 @@ from aisa.errors import (
 from aisa.protocol.aip import DepositStatement, Session, Tick, Voucher
 
 LANES_MAX: Final = 64
-SESSIONS_MAX: Final = 64
 VOIDS_PER_HOUR: Final = 3
 _HOUR_MS: Final = 3_600_000
 
@@ -291,23 +297,26 @@ class PayeeChannel:
         Raises:
             SignatureInvalid: the payer did not sign it.
             SessionExpired: it is over, or lasts longer than the payee accepts.
-            StateConflict: its lanes overlap another live session's, or there are too many.
+            StateConflict: its lanes overlap another live session's, or too many are live or have
+                just ended.
         """
         if self.session(session.hash) is not None:
             return False
         epoch = check_session(session, self.id, self.payer, exchange, now_s)
-        live = [one for one in self.sessions if one.expiry > now_s]
-        if any(one.overlaps(session) for one in live):
+        if any(one.expiry > now_s and one.overlaps(session) for one in self.sessions):
             raise StateConflict("another live session of this channel has some of these lanes")
-        if len(live) >= SESSIONS_MAX:
-            raise StateConflict(f"a channel has at most {SESSIONS_MAX} live sessions")
+        # Those that ended just now count too: without its session, a repeat would pass for a call
+        # that was never charged.
+        if sum(one.expiry > now_s - SESSION_KEPT_S for one in self.sessions) >= SESSIONS_MAX:
+            raise StateConflict(
+                f"a channel has at most {SESSIONS_MAX} sessions that are live or ended in the last"
+                f" {SESSION_KEPT_S // 60} minutes"
+            )
         added = PayeeSession.new(self.number, session, epoch, exchange)
         # Derived now, so that a key that gives no secret is refused here and never stored.
         _ = added.keys
-        # The newest that ended stay: without its session, a repeat would pass for a call that was
-        # never charged.
-        ended = sorted((one for one in self.sessions if one.expiry <= now_s), key=_expiry_of)
-        self.sessions = [*ended[-SESSIONS_MAX:], *live, added]
+        kept = sorted([*self.sessions, added], key=_expiry_of)
+        self.sessions = kept[-SESSIONS_MAX:]
         for lane in self.lanes.values():
             if added.has_lane(lane.number):
                 lane.bind(added)
@@ -380,10 +389,18 @@ class PayeeChannel:
         return Voucher(self.id, self.ceiling, 0, self.voucher_signature)
 
     def close_lane(self, lane: PayeeLane) -> None:
-        """Take no new calls on a lane; it counts among the newest like one that is used."""
+        """Take no new calls on a lane; it counts among the newest like one that is used.
+
+        One that is older than the newest raises the floor, which then says that it is closed.
+        """
         lane.closed = True
-        if not lane.is_held and not self._is_below_floor(lane.number):
+        if lane.is_held:
+            return
+        if not self._is_below_floor(lane.number):
             self._hold(lane)
+        elif lane.number >= self.lane_floor:
+            self.lane_floor = lane.number + 1
+            self.changed = True
 
     def _session_of(self, lane: int, now_s: int) -> PayeeSession:
         found = [one for one in self.sessions if one.has_lane(lane)]

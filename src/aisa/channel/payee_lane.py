@@ -106,6 +106,11 @@ class PayeeLane:
         if behind < WINDOW:
             self._mask &= ~(1 << behind)
 
+    @property
+    def is_untouched(self) -> bool:
+        """Whether no call was ever charged or is in flight."""
+        return not (self.units or self._top or self._floor)
+
     def row(self, more_units: int = 0) -> LaneRow:
         """The row to commit together with charges of `more_units`."""
         return LaneRow(self.channel_number, self.number, self.units + more_units, self.closed)

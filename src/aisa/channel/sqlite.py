@@ -20,6 +20,8 @@ from typing import Any, Final
 from aisa import faults
 from aisa.channel import sqlite_schema as schema
 from aisa.channel.store import (
+    SESSION_KEPT_S,
+    SESSIONS_MAX,
     ChannelRow,
     ChannelState,
     Charge,
@@ -98,6 +100,9 @@ class SqliteChannelStore:
     def commit(self, batch: StoreBatch) -> None:
         """Write the batch durably; a failure leaves nothing of it."""
         with self._transaction() as cursor:
+            if batch.lanes:
+                cursor.executemany(schema.PUT_LANE, [_lane_tuple(row) for row in batch.lanes])
+                _forget_closed_lanes(cursor, batch)
             if batch.new_channels:
                 rows = [_channel_tuple(row) for row in batch.new_channels]
                 cursor.executemany(schema.INSERT_CHANNEL, rows)
@@ -106,12 +111,11 @@ class SqliteChannelStore:
             if batch.channels:
                 cursor.executemany(schema.UPDATE_CHANNEL, [_totals(row) for row in batch.channels])
             if batch.sessions:
-                ends = [(row.channel, batch.at_ms // 1000) for row in batch.sessions]
-                cursor.executemany(schema.DELETE_EXPIRED, ends)
                 rows = [_session_tuple(row) for row in batch.sessions]
                 cursor.executemany(schema.INSERT_SESSION, rows)
-            if batch.lanes:
-                cursor.executemany(schema.PUT_LANE, [_lane_tuple(row) for row in batch.lanes])
+                ended_s = batch.at_ms // 1000 - SESSION_KEPT_S
+                ends = {(row.channel, ended_s, SESSIONS_MAX) for row in batch.sessions}
+                cursor.executemany(schema.FORGET_SESSIONS, ends)
             if batch.charges:
                 _write_charges(cursor, batch)
             if batch.voids:
@@ -205,7 +209,7 @@ class SqliteChannelStore:
         if found is None:
             return None
         row = _channel_row(found)
-        sessions = self._all("SELECT * FROM session WHERE channel=?", row.number)
+        sessions = self._all("SELECT * FROM session WHERE channel=? ORDER BY expiry", row.number)
         lanes = self._all(
             "SELECT lane FROM lane WHERE channel=? AND lane>=?", row.number, row.lane_floor
         )
@@ -314,6 +318,14 @@ def _write_charges(cursor: sqlite3.Cursor, batch: StoreBatch) -> None:
     if starts[-1]:
         body = b"".join([charge.answer for charge in batch.charges])
         cursor.execute("INSERT INTO answers VALUES (?,?)", (batch.number, body))
+
+
+def _forget_closed_lanes(cursor: sqlite3.Cursor, batch: StoreBatch) -> None:
+    closed = {row.channel for row in batch.lanes if row.closed and not row.units}
+    if closed:
+        changed = (*batch.new_channels, *batch.channels)
+        floors = [(row.number, row.lane_floor) for row in changed if row.number in closed]
+        cursor.executemany(schema.FORGET_CLOSED_LANES, floors)
 
 
 def _forget_batch(cursor: sqlite3.Cursor, number: int) -> None:

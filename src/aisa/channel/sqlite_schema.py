@@ -79,11 +79,21 @@ UPDATE_CHANNEL: Final = (
     "UPDATE channel SET deposit=?, ceiling=?, voucher_signature=?, charged=?, redeemed=?,"
     " redeeming=?, lane_floor=?, state=?, changed_ms=? WHERE number=?"
 )
-DELETE_EXPIRED: Final = "DELETE FROM session WHERE channel=? AND expiry<=?"
+FORGET_SESSIONS: Final = (
+    "DELETE FROM session WHERE channel=?1 AND expiry<=?2 AND hash NOT IN"
+    " (SELECT hash FROM session WHERE channel=?1 ORDER BY expiry DESC LIMIT ?3)"
+)
 INSERT_SESSION: Final = "INSERT OR IGNORE INTO session VALUES (?,?,?,?,?,?,?,?)"
 PUT_LANE: Final = (
     "INSERT INTO lane (channel, lane, units, closed) VALUES (?,?,?,?)"
     " ON CONFLICT (channel, lane) DO UPDATE SET units=excluded.units, closed=excluded.closed"
+)
+# Only what lies between the floor that is stored and the new one: older rows are not read again.
+FORGET_CLOSED_LANES: Final = (
+    "DELETE FROM lane WHERE channel=?1 AND lane<?2"
+    " AND lane >= COALESCE((SELECT lane_floor FROM channel WHERE number=?1), 0)"
+    " AND closed=1 AND units=0 AND seq_floor=0 AND NOT EXISTS"
+    " (SELECT 1 FROM charge WHERE charge.channel=lane.channel AND charge.lane=lane.lane)"
 )
 INSERT_CHARGE: Final = (
     "INSERT INTO charge (place, channel, lane, seq, units, cumulative, request, status,"

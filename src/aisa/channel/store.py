@@ -7,7 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
+
+SESSIONS_MAX: Final = 64
+"""So many sessions of a channel are kept, those that end last; older ones are forgotten."""
+SESSION_KEPT_S: Final = 600
+"""A session that ended is kept at least so long: answers are repeated for that time."""
 
 
 class ChannelState(IntEnum):
@@ -102,7 +107,7 @@ class StoreBatch:
 
 @dataclass(frozen=True, slots=True)
 class StoredChannel:
-    """A channel with its sessions and the numbers of the lanes at or above its floor."""
+    """A channel with its sessions, the last to end last, and its lanes at or above its floor."""
 
     row: ChannelRow
     sessions: tuple[SessionRow, ...]
@@ -117,6 +122,10 @@ class StoredLane:
     closed: bool
     seq_floor: int
     seqs: tuple[int, ...]
+
+    def may_have_used(self, seq: int) -> bool:
+        """Whether a call with this seq was charged, or might have been."""
+        return seq <= max(self.seq_floor, *self.seqs, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +150,11 @@ class StoreSummary:
 
 
 class ChannelStore(Protocol):
-    """Durable state of a payee; a failed write raises StoreUnavailable and changes nothing."""
+    """Durable state of a payee; a failed write raises StoreUnavailable and changes nothing.
+
+    With new sessions, a commit forgets those of the channel that SESSIONS_MAX and SESSION_KEPT_S
+    allow; with a closed lane, closed lanes that were never charged and fell below the floor.
+    """
 
     def secret(self) -> bytes:
         """The 32 bytes that challenges are sealed with; made with the store."""

@@ -17,7 +17,7 @@ from aisa.channel.payee_check import HubExposure, PayeeRules, check_open, check_
 from aisa.channel.payee_lane import LaneCall, PayeeLane
 from aisa.channel.payee_session import PayeeExchange
 from aisa.channel.store import ChannelRow, ChannelState, ChannelStore, StoredChannel, StoredCharge
-from aisa.errors import ChannelUnknown
+from aisa.errors import ChannelUnknown, SessionExpired, TickRefused
 from aisa.paywall.gatherer import Gatherer
 from aisa.protocol.aip import OpenAction, Tick
 
@@ -89,7 +89,11 @@ class Till:
         lane = channel.lanes.get(tick.lane)
         now_s = now_ms // 1000
         if lane is None:
-            lane = self._lane(channel, tick.lane, now_s)
+            try:
+                lane = self._lane(channel, tick.lane, now_s)
+            except SessionExpired:
+                self._check_unused(channel, tick)
+                raise
         return channel.admit(lane, tick, digest, price, now_s)
 
     def find(self, channel_id: bytes) -> PayeeChannel:
@@ -180,7 +184,9 @@ class Till:
         with pinned(channel):
             while lane.calls:
                 await self.wait(next(iter(lane.calls.values())))
-            await self.gatherer.save(channel, lane)
+            # Below the floor a lane without charges needs no row: that it is closed is known.
+            is_said = lane.is_untouched and number < channel.lane_floor
+            await self.gatherer.save(channel, None if is_said else lane)
         return lane
 
     async def drain(self, channel: PayeeChannel) -> None:
@@ -192,6 +198,16 @@ class Till:
     def _lane(self, channel: PayeeChannel, number: int, now_s: int) -> PayeeLane:
         stored = self._store.lane(channel.number, number) if channel.is_stored else None
         return channel.find_lane(number, stored, now_s)
+
+    def _check_unused(self, channel: PayeeChannel, tick: Tick) -> None:
+        """Check that a tick whose session is forgotten was never used, as a payer will conclude.
+
+        Raises:
+            TickRefused: it may have been charged.
+        """
+        stored = self._store.lane(channel.number, tick.lane) if channel.is_stored else None
+        if stored is not None and stored.may_have_used(tick.seq):
+            raise TickRefused("the tick was used, or its session ended too long ago to know")
 
     def _new(self, action: OpenAction, now_ms: int) -> PayeeChannel:
         terms, now_s = action.terms, now_ms // 1000

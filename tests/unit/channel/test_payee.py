@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from aisa.channel.payee import SESSIONS_MAX, PayeeCall, PayeeChannel, Repeat
+from aisa.channel.payee import LANES_MAX, PayeeCall, PayeeChannel, Repeat
 from aisa.channel.payee_check import HubExposure, PayeeRules, check_open, check_terms
 from aisa.channel.payee_lane import WINDOW, LaneCall, PayeeLane
 from aisa.channel.payee_session import EPOCH_S, PayeeExchange, PayeeSession
 from aisa.channel.receipts import leaf_of, prove, receipt_header
-from aisa.channel.store import ChannelRow, ChannelState, Charge, StoredLane
+from aisa.channel.store import (
+    SESSION_KEPT_S,
+    SESSIONS_MAX,
+    ChannelRow,
+    ChannelState,
+    Charge,
+    StoredLane,
+)
 from aisa.errors import (
     ChannelUnknown,
     HubNotListed,
@@ -187,9 +195,41 @@ def test_live_sessions_are_bounded(
     one_more = payer.make_session(offered, NOW_S + 1000, first=10**6)
     with pytest.raises(StateConflict, match="at most 64"):
         channel.add_session(one_more, exchange, NOW_S)
-    assert channel.add_session(
-        payer.make_session(offered, NOW_S + 9999, first=10**6), exchange, NOW_S + 1000
-    )
+    later = payer.make_session(offered, NOW_S + 9999, first=10**6)
+    kept_until_s = NOW_S + 1000 + SESSION_KEPT_S
+    with pytest.raises(StateConflict, match="ended in the last 10 minutes"):
+        channel.add_session(later, exchange, kept_until_s - 1)
+    assert channel.add_session(later, exchange, kept_until_s)
+    assert len(channel.sessions) == SESSIONS_MAX
+
+
+def test_sessions_of_a_second_each_are_bounded(
+    channel: PayeeChannel, exchange: PayeeExchange, payer: Payer
+) -> None:
+    offered = exchange.offered(NOW_S).x25519
+    added = 0
+    for second in range(NOW_S, NOW_S + 2 * SESSION_KEPT_S):
+        session = payer.make_session(offered, second + 1, first=100)
+        with suppress(StateConflict):
+            added += channel.add_session(session, exchange, second)
+        assert len(channel.sessions) <= SESSIONS_MAX
+    assert SESSIONS_MAX < added <= 3 * SESSIONS_MAX
+
+
+def test_closing_a_lane_older_than_the_newest_raises_the_floor(
+    channel: PayeeChannel, exchange: PayeeExchange, payer: Payer
+) -> None:
+    offered = exchange.offered(NOW_S).x25519
+    wide = payer.make_session(offered, NOW_S + 99, first=16, count=LANES_MAX)
+    channel.add_session(wide, exchange, NOW_S)
+    for number in wide.lanes:
+        channel.close_lane(channel.find_lane(number, None, NOW_S))
+    assert channel.lane_floor == 0
+    old = channel.find_lane(2, None, NOW_S)
+    channel.changed = False
+    channel.close_lane(old)
+    assert (channel.lane_floor, channel.changed) == (3, True)
+    assert channel.find_lane(2, None, NOW_S).closed
 
 
 def test_the_invariant_holds_between_reserve_and_settle(
