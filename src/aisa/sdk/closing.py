@@ -8,7 +8,7 @@ from typing import Final
 from aisa import faults
 from aisa.channel.payer import ChannelState, PayerChannel
 from aisa.client import ChannelView, calls
-from aisa.errors import AisaError
+from aisa.errors import AisaError, NotFound
 from aisa.money import Amount, currency_by_code
 from aisa.protocol.aip import CloseAction, close_bytes
 from aisa.sdk.answer import ClosedChannel
@@ -42,22 +42,37 @@ def leave(purse: Purse) -> Dance[None]:
 def close_channels(purse: Purse, wait_s: float) -> Dance[tuple[ClosedChannel, ...]]:
     """Ask every seller to redeem for the last time, or the node if the seller is silent.
 
+    A channel that was only planned stays so: nothing stands behind it.
+
     Raises:
         NodeUnavailable: no node answers.
     """
     yield from leave(purse)
     yield from return_dead_lanes(purse)
     wallet = purse.wallet
-    channels = yield from run(lambda: wallet.channels(ChannelState.OPEN, ChannelState.CLOSING))
+    states = (ChannelState.OPENING, ChannelState.OPEN, ChannelState.CLOSING)
+    channels = yield from run(lambda: wallet.channels(*states))
     if not channels:
         return ()
     nodes = yield from known_nodes(purse)
     closed: list[ClosedChannel] = []
     for channel in channels:
         node = nodes.get(channel.terms.network)
-        if node is not None:
-            closed.append((yield from _close(purse, node, channel, wait_s)))
+        if node is None:
+            continue
+        if channel.state is ChannelState.OPENING and not (yield from _is_there(node, channel)):
+            continue
+        closed.append((yield from _close(purse, node, channel, wait_s)))
     return tuple(closed)
+
+
+def _is_there(node: KnownNode, channel: PayerChannel) -> Dance[bool]:
+    """Whether a channel was opened at its node by a process that died before it wrote that down."""
+    try:
+        yield from ask(node.url, node.signer, calls.channel(channel.channel))
+    except NotFound:
+        return False
+    return True
 
 
 def _close(

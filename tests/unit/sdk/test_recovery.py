@@ -158,6 +158,35 @@ def test_a_channel_closed_by_another_process_is_left(
     assert states.count(ChannelState.OPEN) == 1
 
 
+def test_a_channel_whose_opening_was_cut_off_is_closed_too(
+    make_agent: Make, seller: SellerSim, hub: HubBook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = make_agent()
+    wallet = first._purse.wallet
+    monkeypatch.setattr(wallet, "open_channel", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        first.get(URL)
+    assert [channel.state for channel in hub.channels.values()] == ["open"]
+    seller.tricks = [lose] * 100
+    (closed,) = make_agent().close_channels(wait_s=0)
+    assert closed.state == "closing"
+    assert [channel.state for channel in hub.channels.values()] == ["closing"]
+
+
+def test_a_channel_that_was_only_planned_is_not_opened_to_be_closed(
+    make_agent: Make, seller: SellerSim, hub: HubBook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = make_agent()
+    monkeypatch.setattr(hub, "open", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        first.get(URL)
+    monkeypatch.undo()
+    second = make_agent()
+    assert second.close_channels(wait_s=0) == ()
+    assert not hub.channels
+    assert second.get(URL).status == 200
+
+
 def test_a_402_in_another_dialect_is_told_as_such(make_agent: Make, seller: SellerSim) -> None:
     seller.tricks = [lambda _: Reply(402, {}, b"pay!")]
     with pytest.raises(PaymentRequired, match="does not know"):
