@@ -10,7 +10,7 @@ AisaError
 ├── NotFound              404
 ├── Conflict              409  IdempotencyMismatch · StateConflict · AnswerGone · FileOwned
 ├── Unprocessable         422  InsufficientFunds · DepositCapReached
-├── Throttled             429  RateLimited · HeadTooLarge (431) · BodyTooLarge (413)
+├── Throttled             429  RateLimited · HeadTooLarge (431) · BodyTooLarge (413) · BodyTooSlow (408)
 ├── Internal              500  LedgerCorrupt · LedgerStopped (503) · SolvencyAlarm (503) · StoreUnavailable (503)
 └── RailError             502  RailUnavailable (503) · OutcomeUnknown (504) · NodeUnavailable (503)
 ```
@@ -279,6 +279,12 @@ class BodyTooLarge(Throttled):
     """The request's body exceeds the route's limit."""
 
     slug, status, title, retryable = "body-too-large", 413, "Request body too large", False
+
+
+class BodyTooSlow(Throttled):
+    """The request's body did not come in time; nothing was done, and the connection is closed."""
+
+    slug, status, title = "body-too-slow", 408, "Request body too slow"
 
 
 class Internal(AisaError):

@@ -437,6 +437,53 @@ async def test_a_payer_gets_no_more_than_its_ceiling_in_parallel(shop: Shop) -> 
     assert moved(shop, payer)[:3] == (1000, 0, 1000)
 
 
+async def test_the_body_of_a_stranger_is_not_read(shop: Shop) -> None:
+    payer = Payer("stranger")
+    asked = request_of(await call(shop.app))
+    payer.make_session(asked.payee_x25519, shop.clock.now_s + 99)
+    tick = payer.tick(1, method="POST", body=b"x")
+    reads: list[int] = []
+
+    async def watched(scope: Any, receive: Any, send: Any) -> None:
+        async def read() -> Any:
+            reads.append(1)
+            return await receive()
+
+        await shop.app(scope, read, send)
+
+    for credential in (None, "garbage"):
+        headers = {"Payment-Tick": tick}
+        if credential is not None:
+            headers["Payment-Authorization"] = credential
+        got = await call(watched, method="POST", headers=headers, body=b"x")
+        slug = "channel-unknown" if credential is None else "challenge-invalid"
+        assert (got.status, got.slug, reads) == (402, slug, [])
+        assert request_of(got).amount == 100
+
+
+async def test_a_body_that_does_not_come_is_given_up(tmp_path: Path) -> None:
+    options = PaywallOptions(commit="inline", body_timeout_s=0.02)
+    async with Shop(tmp_path, options=options) as shop:
+        payer = Payer()
+        await shop.open(payer)
+        headers = {"Payment-Tick": payer.tick(2, method="POST", body=b"xy")}
+
+        async def stalls(scope: Any, receive: Any, send: Any) -> None:
+            parts: list[Any] = [{"type": "http.request", "body": b"x", "more_body": True}]
+
+            async def read() -> Any:
+                return parts.pop() if parts else await asyncio.Event().wait()
+
+            await shop.app(scope, read, send)
+
+        async with asyncio.timeout(5):
+            got = await call(stalls, method="POST", headers=headers, body=b"xy")
+        assert (got.status, got.slug, got.header("connection")) == (408, "body-too-slow", "close")
+        got = await call(shop.app, method="POST", headers=headers, body=b"xy")
+        assert got.status == 200
+        assert shop.channel(payer).charged == 200
+
+
 async def test_a_probe_with_a_bad_body_is_402_never_400(shop: Shop) -> None:
     got = await call(shop.app, method="POST", body=b"{not json")
     assert got.status == 402

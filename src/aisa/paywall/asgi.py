@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final, TypeAlias
 
-from aisa.errors import AisaError, BodyTooLarge, CapExceeded, RateLimited, StoreUnavailable
+from aisa.errors import (
+    AisaError,
+    BodyTooLarge,
+    BodyTooSlow,
+    CapExceeded,
+    RateLimited,
+    StoreUnavailable,
+)
 from aisa.protocol.problem import CONTENT_TYPE, problem_of
 
 Scope: TypeAlias = "MutableMapping[str, Any]"
@@ -15,6 +23,7 @@ Send: TypeAlias = "Callable[[Message], Awaitable[None]]"
 App: TypeAlias = "Callable[[Scope, Receive, Send], Awaitable[None]]"
 HeaderList: TypeAlias = "list[tuple[bytes, bytes]]"
 
+BODY_TIMEOUT_S: Final = 30.0
 EXPOSED: Final = (
     b"access-control-expose-headers",
     b"WWW-Authenticate, Payment-Receipt, PAYMENT-REQUIRED, PAYMENT-RESPONSE, Retry-After",
@@ -44,18 +53,31 @@ async def send_problem(send: Send, error: AisaError, headers: HeaderList) -> Non
     ]
     if isinstance(error, (CapExceeded, RateLimited, StoreUnavailable)):
         own.append((b"retry-after", str(error.facts.get("retry_after_s", 1)).encode()))
+    if isinstance(error, BodyTooSlow):
+        own.append((b"connection", b"close"))
     await send_bytes(send, error.status, [*own, *headers], problem_of(error).encode())
 
 
-async def read_body(receive: Receive, bytes_max: int, declared: bytes | None) -> bytes:
+async def read_body(
+    receive: Receive, bytes_max: int, declared: bytes | None, timeout_s: float = BODY_TIMEOUT_S
+) -> bytes:
     """Return the whole body of a request.
 
     Raises:
         BodyTooLarge: it is longer than `bytes_max`, or says so; the rest is not read.
+        BodyTooSlow: it did not come within `timeout_s`; the rest is not read.
         Disconnected: the client went away.
     """
     if declared is not None and declared.isdigit() and int(declared[:20]) > bytes_max:
         raise BodyTooLarge(f"the body is longer than {bytes_max} bytes")
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await _read_parts(receive, bytes_max)
+    except TimeoutError as error:
+        raise BodyTooSlow(f"the body did not come within {timeout_s:g} s") from error
+
+
+async def _read_parts(receive: Receive, bytes_max: int) -> bytes:
     parts: list[bytes] = []
     size = 0
     while True:

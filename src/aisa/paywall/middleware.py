@@ -196,8 +196,11 @@ class PaywallMiddleware:
         try:
             tick = _tick(request)
             if request.has_body:
+                self._check_payer(request, tick)
                 declared = request.found.get(b"content-length")
-                body = await read_body(receive, price.body_bytes_max, declared)
+                body = await read_body(
+                    receive, price.body_bytes_max, declared, paywall.body_timeout_s
+                )
                 receive = ReadAgain(body, receive)
                 body_digest = sha256(body).digest()
             else:
@@ -221,6 +224,14 @@ class PaywallMiddleware:
             await send_kept(send, outcome)
         else:
             await self._serve(request, price, outcome, receive, send)
+
+    def _check_payer(self, request: _Request, tick: Tick) -> None:
+        """Check, before a body is read, that it may be paid for: strangers' bodies are not read."""
+        credential = request.text(b"payment-authorization")
+        if credential is None:
+            self.paywall.till.find(tick.channel)
+        else:
+            self.paywall.desk.read_open(credential, self.paywall.clock() // 1000)
 
     def _admit(
         self, request: _Request, tick: Tick, digest: bytes, units: int

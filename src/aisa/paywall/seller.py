@@ -19,6 +19,7 @@ from aisa.client import NodeClient, origin_of
 from aisa.errors import ConfigInvalid, StoreUnavailable
 from aisa.identity import Signer, SigningKey
 from aisa.money import AIUSD, Currency, parse_units
+from aisa.paywall.asgi import BODY_TIMEOUT_S
 from aisa.paywall.gatherer import INLINE_MS_MAX
 from aisa.paywall.limiter import DailyQuota, UnpaidLimiter
 from aisa.paywall.offer import OfferDesk, OfferTerms
@@ -64,7 +65,8 @@ class PaywallOptions:
     `deposit_min` and `ceiling_step_max` are units, by default those of 0.01 and 0.05 of the
     currency. Unpaid requests of one peer address are answered `unpaid_per_s` times a second,
     `unpaid_burst` at once. Redeemed charges are forgotten after `charges_kept_s`. `commit` says
-    where commits are done; `auto` measures the disk at the start.
+    where commits are done; `auto` measures the disk at the start. The body of a request is read for
+    at most `body_timeout_s`.
     """
 
     session_path: str = SESSION_PATH
@@ -74,6 +76,7 @@ class PaywallOptions:
     unpaid_burst: int = 500
     charges_kept_s: int = CHARGES_KEPT_S
     commit: Literal["auto", "inline", "thread"] = "auto"
+    body_timeout_s: float = BODY_TIMEOUT_S
 
 
 _DEFAULT: Final = PaywallOptions()
@@ -106,6 +109,7 @@ class Paywall:
         self.session_path = options.session_path
         if not self.session_path.startswith("/") or self.session_path.endswith("/"):
             raise ConfigInvalid("session_path must start with a slash and end without one")
+        self.body_timeout_s = options.body_timeout_s
         self.currency = currency
         self.clock = clock
         self.signer: Signer = SigningKey(seed)
