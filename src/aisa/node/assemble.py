@@ -15,6 +15,7 @@ from aisa.ledger import Store
 from aisa.ledger.sqlite import SqliteStore
 from aisa.node.auth import Authenticator, NonceTable
 from aisa.node.config import NodeConfig, RailConfig
+from aisa.node.deposit_desk import DepositDesk
 from aisa.node.reconciliation import ReconcilerWorker
 from aisa.node.services import Services, is_withdrawing
 from aisa.node.standing import Standing
@@ -146,6 +147,13 @@ def _introduce(
     standing = Standing(store, terms)
     strangers = UnpaidLimiter(config.strangers_per_s, config.strangers_per_s * 10)
     nonces = NonceTable(config.nonces_max)
+    desk = DepositDesk(
+        store,
+        standing,
+        per_hour=config.addresses_per_hour,
+        unfunded_max=config.addresses_max,
+        clock=clock,
+    )
     memory = any(rail.kind == "memory" for rail in config.rails)
     return Services(
         config=config,
@@ -158,7 +166,8 @@ def _introduce(
         redemptions=Redemptions(store),
         receipts=Receipts(store, signer),
         closing=closing,
-        deposits=Deposits(store, terms, pegs),
+        deposits=Deposits(store, terms, pegs, on_received=desk.note_received),
+        deposit_desk=desk,
         withdrawals=Withdrawals(store, terms, pegs, rails, guard, FirstRail(), is_halted=is_halted),
         reconciler=ReconcilerWorker(reconciler, pause_s=config.reconcile_ms / 1000),
         solvency=solvency,

@@ -77,6 +77,18 @@ NODE_SETTINGS: Final = (
         50,
         "signed requests a second from one address by keys that own nothing here",
     ),
+    Setting(
+        "addresses_per_hour",
+        integer(1, 10**6),
+        100,
+        "new deposit addresses an hour for one peer's keys without money",
+    ),
+    Setting(
+        "addresses_max",
+        integer(1, 10**6),
+        10_000,
+        "deposit addresses that wait for their first deposit",
+    ),
 )
 
 CURRENCY_SETTINGS: Final = (
@@ -136,6 +148,8 @@ class NodeConfig:
     body_bytes_max: int
     nonces_max: int
     strangers_per_s: int
+    addresses_per_hour: int
+    addresses_max: int
     currencies: tuple[CurrencyTerms, ...]
     rails: tuple[RailConfig, ...]
 

@@ -11,6 +11,7 @@ from aisa.identity import Signer
 from aisa.ledger import Store
 from aisa.node.auth import Authenticator
 from aisa.node.config import NodeConfig
+from aisa.node.deposit_desk import DepositDesk
 from aisa.node.reconciliation import ReconcilerWorker
 from aisa.payment.channels import Channels
 from aisa.payment.closing import ClosingClock
@@ -40,6 +41,7 @@ class Services:
     receipts: Receipts
     closing: ClosingClock
     deposits: Deposits
+    deposit_desk: DepositDesk
     withdrawals: Withdrawals
     reconciler: ReconcilerWorker
     solvency: Solvency

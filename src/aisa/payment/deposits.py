@@ -6,7 +6,7 @@ owner, and credited as soon as it may be. Nothing that came in is ever lost.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -56,10 +56,21 @@ class StoredDeposit:
 
 
 class Deposits:
-    """Credits what rails report, with a durable cursor for each network."""
+    """Credits what rails report, with a durable cursor for each network.
 
-    def __init__(self, store: Store, terms: TermsTable, pegs: PegTable) -> None:
+    `on_received` is told network and account of each new deposit.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        terms: TermsTable,
+        pegs: PegTable,
+        *,
+        on_received: Callable[[str, str], None] = lambda _network, _account: None,
+    ) -> None:
         self._store = store
+        self._on_received = on_received
         self._terms = terms
         self._pegs = pegs
         self._cursors: dict[str, bytes] = {}
@@ -84,6 +95,8 @@ class Deposits:
             await self._credit(chunks[-1] if chunks else [], (put,))
         # A cursor that moved over nothing of ours is worth no commit: it is found again.
         self._cursors[rail.network] = incoming.cursor
+        for one in fresh:
+            self._on_received(one.network, one.account)
         return len(fresh)
 
     async def release_held(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from aisa.errors import StateConflict
 from aisa.ledger.outcome import Reason, require_applied
@@ -41,9 +41,10 @@ class RecordAddresses:
 
     def __init__(self, store: Store, network: str) -> None:
         self._store = store
-        self._prefix = f"{network}/"
+        self._prefix = address_id(network, "")
         self._by_account: dict[str, str] | None = None
         self._entries: tuple[tuple[str, str], ...] | None = None
+        self._given_ms: dict[str, int] = {}
 
     async def add(self, account: str, address: str) -> None:
         """Keep a pair, durable on return; one that is there already stays as it is."""
@@ -66,12 +67,26 @@ class RecordAddresses:
             self._entries = tuple((await self._known()).items())
         return self._entries
 
+    async def given_ms(self) -> Mapping[str, int]:
+        """When the addresses that were there at first were given."""
+        await self._known()
+        return self._given_ms
+
     async def _known(self) -> dict[str, str]:
         if self._by_account is None:
             found: dict[str, str] = {}
+            given_ms: dict[str, int] = {}
             async for record in every_record(self._store, names.DEPOSIT_ADDRESS):
                 if record.id.startswith(self._prefix):
-                    found[record.id.removeprefix(self._prefix)] = record.body.decode()
+                    account = record.id.removeprefix(self._prefix)
+                    found[account] = record.body.decode()
+                    given_ms[account] = record.at_ms
             if self._by_account is None:  # another task may have read them meanwhile
                 self._by_account = found
+                self._given_ms = given_ms
         return self._by_account
+
+
+def address_id(network: str, account: str) -> str:
+    """Return the id of the record that keeps an account's deposit address."""
+    return f"{network}/{account}"

@@ -170,6 +170,10 @@ class DepositAddresses(Protocol):
         """Every (account, address)."""
         ...
 
+    async def given_ms(self) -> Mapping[str, int]:
+        """When the addresses that were there at first were given; those of this run may be missing."""
+        ...
+
 
 class Rail(Protocol):
     """A way to settle on one network, named by CAIP-2."""

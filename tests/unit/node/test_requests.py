@@ -242,6 +242,49 @@ async def test_a_flood_of_strangers_stops_nobody_who_has_something_to_lose(tmp_p
             await stranger.account()
 
 
+async def test_strangers_get_only_so_many_deposit_addresses(tmp_path: Path) -> None:
+    text = f"addresses_per_hour = 3\naddresses_max = 4\n{CONFIG}"
+    config = parse_config(text, {}, tmp_path)
+
+    async def ask(house: House, n: int) -> str:
+        async with house.client(SigningKey(n.to_bytes(32))) as stranger:
+            return (await stranger.deposit_address(ASSET)).address
+
+    async with open_house(tmp_path, config=config) as house:
+        time, network = house.time, house.network
+        await house.fund(ALICE, 5 * M)  # the first of three, and not waiting any more
+        first = await ask(house, 1)
+        await ask(house, 2)
+        before = await house.services.store.digest()
+        with pytest.raises(RateLimited, match="addresses_per_hour") as caught:
+            await ask(house, 3)
+        assert caught.value.facts["retry_after_s"] == 1200
+        assert await house.services.store.digest() == before
+        assert await ask(house, 1) == first
+        time.now_ms += 3_600_000
+        for n in (3, 4):
+            await ask(house, n)
+    async with open_house(tmp_path, config=config, time=time, network=network) as house:
+        with pytest.raises(RateLimited, match="addresses_max"):
+            await ask(house, 5)
+        token = house.services.withdrawals.token_of(ASSET)
+        network.mint("memory:outside", token, M)
+        network.pay("memory:outside", first, token, M)
+        assert await house.services.deposits.step(house.services.rails[0]) == 1
+        await ask(house, 5)
+        with pytest.raises(RateLimited, match="addresses_max"):
+            await ask(house, 6)
+        async with house.client(ALICE) as alice, house.client(PAYER) as payer:
+            terms = house.terms()
+            await alice.open_channel("o", terms, M, signed_open(terms))
+            claim = RedemptionClaim(terms.channel_id, M, voucher(terms.channel_id, M))
+            async with house.client(BOB) as bob:
+                await bob.redeem([claim])
+                assert (await bob.deposit_address(ASSET)).address  # he has money: no limit
+            with pytest.raises(RateLimited):
+                await payer.deposit_address(ASSET)
+
+
 async def test_every_route_says_whether_it_may_be_repeated(house: House) -> None:
     paths = house.app.openapi()["paths"]
     assert {path for path, verbs in paths.items() if "post" in verbs} == REPEATABLE_POSTS

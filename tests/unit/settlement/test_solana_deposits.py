@@ -7,7 +7,7 @@ from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
 from aisa.devnet.solana import instruction as ix
-from aisa.settlement.solana import watcher
+from aisa.settlement.solana import rota, watcher
 from tests.unit.settlement.solana_bench import Bench
 
 ALICE = "account:aa:aiUSD"
@@ -173,3 +173,92 @@ async def test_the_cursor_of_an_idle_rail_moves_on(bench: Bench) -> None:
     second = await rail.incoming(first.cursor)
     assert first.cursor != second.cursor
     assert second.deposits == ()
+
+
+async def test_unused_addresses_are_read_less_often_and_nothing_is_lost(bench: Bench) -> None:
+    rail = bench.rail()
+    idle = [await rail.request(bench.token, f"account:{n:02}:aiUSD") for n in range(10)]
+    used = await rail.request(bench.token, ALICE)
+    payer = bench.payer(10_000)
+    bench.pay(payer, used.address, 1)
+    bench.pass_slots(2)
+    cursor = (await rail.incoming(b"")).cursor
+
+    async def reads(rounds: int, round_ms: int) -> int:
+        nonlocal cursor
+        before = len(bench.wire.calls)
+        for _ in range(rounds):
+            bench.now_ms += round_ms
+            found = await rail.incoming(cursor)
+            assert found.deposits == ()
+            cursor = found.cursor
+        calls = bench.wire.calls[before:]
+        return sum(method == "getSignaturesForAddress" for _, method in calls)
+
+    tokens = len(bench.tokens)
+    assert await reads(3, 1_000) == 3 * 11 * tokens, "in the first hour all are read in each round"
+    bench.now_ms += 3 * rota.ALWAYS_MS
+    await reads(1, 0)
+    # Of an hour's 360 rounds an idle address has 12 to 25; what was used once has all of them.
+    many = await reads(360, 10_000)
+    assert 360 <= many <= 361 * (2 * tokens - 1) + 25 * 11 * tokens
+    assert many < 360 * 11 * tokens // 3
+    assert await reads(1, rota.PAUSE_MS_MAX) == 11 * tokens
+
+    for units, request in enumerate([*idle, used], 100):
+        bench.pay(payer, request.address, units)
+    bench.pass_slots(500)  # far beyond the overlap
+    bench.pay(payer, used.address, 99)
+    bench.pass_slots(2)
+    early = await rail.incoming(cursor)
+    told = [one.units for one in early.deposits]
+    assert {99, 110} <= set(told)
+    # Another process, which must find the rest from the cursor alone, and tell nothing twice.
+    late = await bench.rail().incoming(early.cursor)
+    told += [one.units for one in late.deposits]
+    assert sorted(told) == list(range(99, 111))
+    assert len(early.deposits) < 12
+    bench.now_ms += rota.PAUSE_MS_MAX
+    again = await rail.incoming(early.cursor)
+    assert len(again.deposits) + len(early.deposits) == 12
+    assert (await rail.incoming(again.cursor)).deposits == ()
+
+
+async def test_a_long_cursor_makes_a_round_of_all(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watcher, "_SEEN_MAX", 5)
+    rail = bench.rail(overlap_slots=1)
+    await rail.request(bench.token, BOB)
+    used = await rail.request(bench.token, ALICE)
+    bench.now_ms += 3 * rota.ALWAYS_MS
+    payer = bench.payer(1_000)
+    cursor, longest = b"", 0
+    for n in range(30):
+        bench.pay(payer, used.address, n + 1)
+        bench.pass_slots(3)
+        found = await rail.incoming(cursor)
+        assert len(found.deposits) == 1
+        cursor = found.cursor
+        longest = max(longest, len(watcher.parse_mark(cursor).seen))
+    assert 5 < longest <= 8
+
+
+def test_the_pause_of_an_unused_address_grows_to_five_minutes() -> None:
+    hour_ms = 3_600_000
+    ages_ms = [-1, 0, hour_ms, hour_ms + 12_000, 2 * hour_ms, 2000 * hour_ms]
+    assert [rota.pause_ms(age_ms) for age_ms in ages_ms] == [0, 0, 0, 1000, 300_000, 300_000]
+
+
+async def test_a_clock_that_is_set_back_delays_no_deposit(bench: Bench) -> None:
+    rail = bench.rail()
+    alice = await rail.request(bench.token, ALICE)
+    bench.now_ms += 3 * rota.ALWAYS_MS
+    cursor = (await rail.incoming(b"")).cursor
+    bench.pay(bench.payer(10), alice.address, 1)
+    bench.pass_slots(2)
+    assert (await rail.incoming(cursor)).deposits == ()
+    turns = rail._watcher._rota
+    watched = list(rail._watcher._watched)
+    assert turns.due(watched, bench.now_ms) == []
+    assert turns.due(watched, bench.now_ms - 60_000) == watched

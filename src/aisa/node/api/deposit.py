@@ -18,6 +18,7 @@ from aisa.node.exchange import (
     After,
     Limit,
     caller_of,
+    peer_of,
     reply,
     signed_message,
 )
@@ -41,7 +42,7 @@ def router(services: Services) -> APIRouter:
         if rail is None:
             raise NotFound(f"no network of this node carries {wanted.asset}", field="asset")
         token = services.withdrawals.token_of(wanted.asset)
-        given = await rail.request(token, key.hex())
+        given = await services.deposit_desk.give(rail, token, key, peer_of(request))
         return reply(DepositAddress(rail.network, token.asset, given.address))
 
     @routes.get("/v1/deposits", summary="What came in", **described(DepositPage))

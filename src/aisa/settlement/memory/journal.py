@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 
 class MemoryJournal:
@@ -33,3 +33,7 @@ class MemoryDepositAddresses:
     async def entries(self) -> Sequence[tuple[str, str]]:
         """Every (account, address)."""
         return tuple(self._by_account.items())
+
+    async def given_ms(self) -> Mapping[str, int]:
+        """Nothing: all are of this run."""
+        return {}

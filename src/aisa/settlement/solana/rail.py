@@ -84,7 +84,7 @@ class SolanaRail:
         self._settings = settings or SolanaSettings()
         self._keys = RailKeys(seed, network)
         self._rpc = SolanaRpc(rpc_urls, transport=transport)
-        self._book = AddressBook(self._keys, addresses)
+        self._book = AddressBook(self._keys, addresses, clock)
         self._purse = Purse(self._rpc, self._book)
         self._tracker = Tracker(self._rpc, self._settings)
         self._outbox = Outbox(self._rpc, self._keys, self._purse, self._tracker, self._settings)
@@ -175,7 +175,7 @@ class SolanaRail:
 
     async def incoming(self, cursor: bytes) -> Incoming:
         """See `Rail.incoming`."""
-        return await self._watcher.incoming(cursor, await self._book.accounts())
+        return await self._watcher.incoming(cursor, await self._book.given_ms(), self._clock())
 
     async def holdings(self) -> Mapping[Token, int]:
         """See `Rail.holdings`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
 import msgspec
@@ -14,22 +14,28 @@ from aisa.money import Token
 from aisa.settlement.rail import Deposit, Incoming
 from aisa.settlement.solana.answer import MAYBE_LANDED, LandedTx, SignatureRow
 from aisa.settlement.solana.keys import RailKeys, token_account
+from aisa.settlement.solana.rota import Rota
 from aisa.settlement.solana.rpc import SolanaRpc
 from aisa.settlement.solana.settings import SolanaSettings
 
 _PAGE = 1000
 _EVENTS_MAX = 500
+_SEEN_MAX = 1000
+"""With more than so many told since the longest unvisited address, all are visited and the cursor
+is short again."""
 
 
 class Mark(msgspec.Struct, frozen=True):
     """A cursor: the slot up to which all is told, and what was told of the slots just before.
 
     A node may list a chain tx late, so a stretch of slots is read again each time; `seen` keeps
-    it from being told again.
+    it from being told again. Unused addresses are read less often: all are told up to `idle_slot`
+    at least (None: up to `slot`), and `seen` reaches back to there.
     """
 
     slot: int = 0
     seen: tuple[tuple[int, str], ...] = ()
+    idle_slot: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +44,7 @@ class Watched:
 
     account: str
     token: Token
+    given_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,25 +68,28 @@ class Watcher:
         self._keys = keys
         self._tokens = tokens
         self._settings = settings
+        self._accounts: set[str] = set()
+        self._watched: dict[str, Watched] = {}
+        self._rota = Rota()
 
-    async def incoming(self, cursor: bytes, accounts: Sequence[str]) -> Incoming:
+    async def incoming(self, cursor: bytes, given_ms: Mapping[str, int], now_ms: int) -> Incoming:
         """Final deposits after a cursor, oldest first, whole slots at a time.
+
+        `given_ms` says when each account was given its address.
 
         Raises:
             MalformedMessage: not a cursor of this rail.
             RailUnavailable: the network does not answer.
         """
         mark = parse_mark(cursor)
-        watched = self._watched(accounts)
+        self._rota.go_on_from(cursor)
+        self._watch(given_ms)
+        slots = self._visits(mark, now_ms)
         commitment = {"commitment": self._settings.finality}
         until_slot = await self._rpc.call(int, "getSlot", commitment)
-        since_slot = max(0, mark.slot - self._settings.overlap_slots)
         seen = {key for _, key in mark.seen}
-        events = [
-            event
-            for event in await self._events(watched, since_slot)
-            if event.slot <= until_slot and event.key not in seen
-        ]
+        listed, used = await self._events(slots)
+        events = [event for event in listed if event.slot <= until_slot and event.key not in seen]
         events, until_slot = _whole_slots(events, until_slot)
         landed = await self._landed(events)
         missing = [event.slot for event in events if landed[event.signature] is None]
@@ -90,25 +100,52 @@ class Watcher:
         deposits = [
             deposit
             for event in events
-            if (deposit := self._deposit(event, landed[event.signature], watched)) is not None
+            if (deposit := self._deposit(event, landed[event.signature])) is not None
         ]
-        slot = max(mark.slot, until_slot)
         told = [*mark.seen, *((event.slot, event.key) for event in events)]
-        kept = [one for one in told if one[0] > slot - self._settings.overlap_slots]
-        return Incoming(tuple(deposits), msgspec.json.encode(Mark(slot, tuple(kept))))
+        visited = {address: max(slot, until_slot) for address, slot in slots.items()}
+        return Incoming(tuple(deposits), self._end(mark, told, visited, used, until_slot, now_ms))
 
-    def _watched(self, accounts: Sequence[str]) -> dict[str, Watched]:
-        return {
-            str(token_account(self._keys.deposit(account).pubkey(), mint)): Watched(account, token)
-            for token in self._tokens
-            for mint in [Pubkey.from_string(token.reference)]
-            for account in accounts
-        }
+    def _end(
+        self,
+        mark: Mark,
+        told: Sequence[tuple[int, str]],
+        visited: Mapping[str, int],
+        used: Set[str],
+        until_slot: int,
+        now_ms: int,
+    ) -> bytes:
+        """Note the visits and return the cursor after them."""
+        ages_ms = {address: now_ms - self._watched[address].given_ms for address in visited}
+        self._rota.note(visited, used, ages_ms, now_ms)
+        slot = max(mark.slot, until_slot)
+        idle_slot = min((self._rota.slot(one, slot) for one in self._watched), default=slot)
+        kept = tuple(one for one in told if one[0] > idle_slot - self._settings.overlap_slots)
+        cursor = msgspec.json.encode(Mark(slot, kept, idle_slot))
+        self._rota.end_at(cursor)
+        return cursor
 
-    async def _events(self, watched: Mapping[str, Watched], since_slot: int) -> list[_Event]:
-        """Chain txs after a slot that succeeded and name a watched address, oldest first."""
+    def _watch(self, given_ms: Mapping[str, int]) -> None:
+        """Take note of new accounts; deriving all addresses anew each time would take seconds."""
+        for account in given_ms.keys() - self._accounts:
+            owner = self._keys.deposit(account).pubkey()
+            for token in self._tokens:
+                address = str(token_account(owner, Pubkey.from_string(token.reference)))
+                self._watched[address] = Watched(account, token, given_ms[account])
+            self._accounts.add(account)
+
+    def _visits(self, mark: Mark, now_ms: int) -> dict[str, int]:
+        """The addresses to look at, and the slot up to which each is told already."""
+        told_slot = mark.slot if mark.idle_slot is None else mark.idle_slot
+        is_long = len(mark.seen) > _SEEN_MAX
+        due = self._watched if is_long else self._rota.due(self._watched, now_ms)
+        return {address: self._rota.slot(address, told_slot) for address in due}
+
+    async def _events(self, slots: Mapping[str, int]) -> tuple[list[_Event], set[str]]:
+        """Chain txs after these slots that succeeded, oldest first; and who has a history at all."""
         found: list[_Event] = []
-        before: dict[str, str | None] = dict.fromkeys(watched)
+        used: set[str] = set()
+        before: dict[str, str | None] = dict.fromkeys(slots)
         while before:
             pages = await self._rpc.call_many(
                 tuple[SignatureRow, ...],
@@ -117,6 +154,9 @@ class Watcher:
             )
             unfinished: dict[str, str | None] = {}
             for address, rows in zip(before, pages, strict=True):
+                if rows:
+                    used.add(address)
+                since_slot = max(0, slots[address] - self._settings.overlap_slots)
                 new = [row for row in rows if row.slot > since_slot]
                 found += [
                     _Event(row.slot, row.signature, address) for row in new if row.err is None
@@ -124,7 +164,7 @@ class Watcher:
                 if len(new) == _PAGE:
                     unfinished[address] = new[-1].signature
             before = unfinished
-        return sorted(found, key=lambda event: event.slot)
+        return sorted(found, key=lambda event: event.slot), used
 
     def _page_options(self, before: str | None) -> dict[str, object]:
         options: dict[str, object] = {"limit": _PAGE, "commitment": self._settings.finality}
@@ -144,12 +184,10 @@ class Watcher:
         )
         return dict(zip(signatures, answers, strict=True))
 
-    def _deposit(
-        self, event: _Event, landed: LandedTx | None, watched: Mapping[str, Watched]
-    ) -> Deposit | None:
+    def _deposit(self, event: _Event, landed: LandedTx | None) -> Deposit | None:
         if landed is None or landed.meta.err is not None:
             return None
-        ours = watched[event.address]
+        ours = self._watched[event.address]
         for at, (mint, units) in landed.credits().items():
             if landed.accounts()[at] == event.address and mint == ours.token.reference:
                 return Deposit(
