@@ -271,6 +271,8 @@ def _connect(path: Path) -> sqlite3.Connection:
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA temp_store=MEMORY")
+    # Calls on many channels at once touch a page of each; SQLite's own 2 MB would read them again.
+    connection.execute("PRAGMA cache_size=-16384")
     return connection
 
 
