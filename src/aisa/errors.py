@@ -7,6 +7,7 @@ AisaError
 ├── PaymentRequired       402  ChallengeInvalid · ChannelUnknown · VoucherRequired · VoucherRefused · TickRefused
 │                              PriceAboveTick · SessionExpired · LaneClosed · StatementRefused · HubNotListed · CapExceeded
 ├── NotAllowed            403  BudgetExceeded · NoCommonNode · OriginRefused · RedirectRefused · ReceiptInvalid
+│                              AnswerTooLarge
 ├── NotFound              404
 ├── Conflict              409  IdempotencyMismatch · StateConflict · AnswerGone · FileOwned
 ├── Unprocessable         422  InsufficientFunds · DepositCapReached
@@ -201,6 +202,12 @@ class ReceiptInvalid(NotAllowed):
     """A receipt's MAC, path or root does not verify."""
 
     slug, title = "receipt-invalid", "Invalid receipt"
+
+
+class AnswerTooLarge(NotAllowed):
+    """The seller's answer is longer than `answer_bytes_max`; it was not read to the end."""
+
+    slug, title = "answer-too-large", "The answer is longer than allowed"
 
 
 class NotFound(AisaError):

@@ -18,6 +18,7 @@ import httpx2
 import pytest
 
 from aisa.errors import (
+    AnswerTooLarge,
     BudgetExceeded,
     CapExceeded,
     InsufficientFunds,
@@ -284,6 +285,54 @@ def test_the_kinds_of_answers(hub: HubStub, seller: SellerProcess, tmp_path: Pat
         assert dear.payment.charged.units == 20_000
         with pytest.raises(BudgetExceeded):
             agent.get(seller.url + "/dear", price_max="0.019 aiUSD")
+
+
+async def test_a_paid_answer_above_the_bound_is_unknown(
+    hub: HubStub, seller: SellerProcess, tmp_path: Path
+) -> None:
+    options: dict[str, Any] = {"node": hub.url, "budget": UNLIMITED, "answer_bytes_max": 4}
+    with Agent(tmp_path / "plain", **options) as agent:
+        for _ in range(2):
+            with pytest.raises(AnswerTooLarge) as caught:
+                agent.get(seller.url + "/hello")
+            assert caught.value.facts["outcome"] == "unknown"
+        agent.answer_bytes_max = 10**6
+        assert agent.get(seller.url + "/hello").status == 200
+    async with AsyncAgent(tmp_path / "async", **options) as agent:
+        for _ in range(2):
+            with pytest.raises(AnswerTooLarge) as caught:
+                await agent.get(seller.url + "/hello")
+            assert caught.value.facts["outcome"] == "unknown"
+        agent.answer_bytes_max = 10**6
+        assert (await agent.get(seller.url + "/hello")).status == 200
+
+
+async def test_an_endless_answer_is_cut_and_its_connection_dropped(tmp_path: Path) -> None:
+    dropped = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000000\r\n\r\n")
+        try:
+            while True:
+                writer.write(b"x" * 1000)
+                await writer.drain()
+                await asyncio.sleep(0.001)
+        except OSError:
+            dropped.set()
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+    with Agent(tmp_path / "plain", answer_bytes_max=5000) as plain:
+        async with AsyncAgent(tmp_path / "async", answer_bytes_max=5000) as agent:
+            for work in (lambda: asyncio.to_thread(plain.get, url), lambda: agent.get(url)):
+                with pytest.raises(AnswerTooLarge):
+                    await work()
+                await asyncio.wait_for(dropped.wait(), 10)
+                dropped.clear()
+    server.close()
 
 
 def test_a_sellers_node_that_is_not_ours_is_not_used(seller: SellerProcess, tmp_path: Path) -> None:

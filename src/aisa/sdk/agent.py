@@ -16,6 +16,7 @@ from aisa.errors import InvalidRequest
 from aisa.money import Amount
 from aisa.protocol.aip import ReceiptProof
 from aisa.sdk.answer import Answer, ClosedChannel, Payment, Quote, Receipt, Spent
+from aisa.sdk.bounded import ANSWER_BYTES_MAX, read_chunks
 from aisa.sdk.budget import Budget, amount_of
 from aisa.sdk.call import Call, encode_content, prepare_headers
 from aisa.sdk.desk import (
@@ -62,6 +63,7 @@ class Agent:
         ceiling_step: Amount | str | None = None,
         on_payment: Callable[[Payment], None] | None = None,
         timeout_s: float = TIMEOUT_S_DEFAULT,
+        answer_bytes_max: int = ANSWER_BYTES_MAX,
         clock: Callable[[], int] = wall_clock_ms,
         hub: SyncHubFactory | None = None,
     ) -> None:
@@ -69,6 +71,7 @@ class Agent:
             Wishes(home, node, budget, deposit_max, ceiling_step, on_payment, clock)
         )
         self._timeout_s = timeout_s
+        self.answer_bytes_max = answer_bytes_max
         self._driver = SyncDriver(
             self._send, hub or (lambda url, signer: SyncNodeClient(url, signer, clock=clock))
         )
@@ -242,7 +245,7 @@ class Agent:
         )
 
     def _send(self, request: Send) -> Reply | Lost:
-        reply = send_with(self._http or self._connect(), request)
+        reply = send_with(self._http or self._connect(), request, self.answer_bytes_max)
         if self._purse.receipts and self._keeper is None:
             self._keeper = threading.Thread(target=self._keep, name="aisa-receipts", daemon=True)
             self._keeper.start()
@@ -264,21 +267,25 @@ class Agent:
                 self._driver.drive(keep_receipts_aside(self._purse))
 
 
-def send_with(http: httpx2.Client, request: Send) -> Reply | Lost:
+def send_with(
+    http: httpx2.Client, request: Send, answer_bytes_max: int = ANSWER_BYTES_MAX
+) -> Reply | Lost:
     """Send a request with an httpx2 client.
 
     Raises:
         InvalidRequest: the URL or a header cannot be sent.
     """
     try:
-        response = http.request(
+        with http.stream(
             request.method,
             cast("httpx2.URL | None", request.native) or request.url,
             headers=request.headers,
             content=request.content or None,
             follow_redirects=False,
             timeout=request.timeout_s,
-        )
+        ) as response:
+            # Leaving early closes the connection.
+            content = read_chunks(response.iter_bytes(), answer_bytes_max)
     except NEVER_SENT as error:
         return Lost(is_sent=False, reason=f"{type(error).__name__}: {error}"[:200])
     except (httpx2.UnsupportedProtocol, httpx2.LocalProtocolError) as error:
@@ -286,4 +293,5 @@ def send_with(http: httpx2.Client, request: Send) -> Reply | Lost:
     except (httpx2.TransportError, httpx2.DecodingError) as error:
         return Lost(is_sent=True, reason=type(error).__name__)
     challenges = tuple(response.headers.get_list("WWW-Authenticate"))
-    return Reply(response.status_code, response.headers, response.content, challenges)
+    status, headers = response.status_code, response.headers
+    return Reply(status, headers, content or b"", challenges, is_cut=content is None)

@@ -20,6 +20,7 @@ from aisa.money import Amount
 from aisa.protocol.aip import ReceiptProof
 from aisa.sdk.answer import Answer, ClosedChannel, Payment, Quote, Receipt, Spent
 from aisa.sdk.async_driver import AsyncDriver, HubFactory, SendAsync
+from aisa.sdk.bounded import ANSWER_BYTES_MAX, read_chunks_async
 from aisa.sdk.budget import Budget, amount_of
 from aisa.sdk.call import Call, Place, encode_content, prepare_headers
 from aisa.sdk.desk import (
@@ -67,12 +68,23 @@ def _timeout(seconds: int) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(total=seconds)
 
 
+async def _read(response: aiohttp.ClientResponse, bytes_max: int) -> bytes | None:
+    content = None
+    try:
+        content = await read_chunks_async(response.content.iter_any(), bytes_max)
+    finally:
+        if content is None:
+            response.close()
+    return content
+
+
 class AsyncAgent:
     """Makes HTTP calls and pays for those that ask, within its owner's limits.
 
     One wallet (in `home`, by default `AISA_HOME` or `~/.aisa`) serves any number of agents and
     processes. `node` is the URL of a node where this agent has money; without it the configured
-    one is used, or one is started. `on_payment` is called with every payment's outcome.
+    one is used, or one is started. `on_payment` is called with every payment's outcome. Of a
+    seller's answer at most `answer_bytes_max` are read.
 
     Use it as an async context manager: leaving it parks what is unused for the next process.
 
@@ -90,6 +102,7 @@ class AsyncAgent:
         ceiling_step: Amount | str | None = None,
         on_payment: Callable[[Payment], None] | None = None,
         timeout_s: float = TIMEOUT_S_DEFAULT,
+        answer_bytes_max: int = ANSWER_BYTES_MAX,
         clock: Callable[[], int] = wall_clock_ms,
         hub: HubFactory | None = None,
     ) -> None:
@@ -97,6 +110,7 @@ class AsyncAgent:
             Wishes(home, node, budget, deposit_max, ceiling_step, on_payment, clock)
         )
         self._timeout_s = timeout_s
+        self.answer_bytes_max = answer_bytes_max
         self._driver = AsyncDriver(
             self._send, hub or (lambda url, signer: NodeClient(url, signer, clock=clock))
         )
@@ -130,6 +144,8 @@ class AsyncAgent:
             OutcomeUnknown: the seller went silent after it may have taken the payment.
             RailUnavailable: the seller cannot be reached; nothing was paid.
             RedirectRefused: a paid request was answered by a redirect.
+            AnswerTooLarge: the answer is longer than `answer_bytes_max`; its facts say what became
+                of the payment.
             AisaError: the class that the seller's or the node's refusal names.
         """
         call = self._call(method, url, headers, content, json, timeout_s)
@@ -284,7 +300,7 @@ class AsyncAgent:
                 allow_redirects=False,
                 timeout=_timeout(int(request.timeout_s) + 1),
             )
-            content = await response.read()
+            content = await _read(response, self.answer_bytes_max)
         except _NEVER_SENT as error:
             return Lost(is_sent=False, reason=f"{type(error).__name__}: {error}"[:200])
         except ValueError as error:
@@ -294,10 +310,12 @@ class AsyncAgent:
         if self._purse.receipts and self._keeper is None:
             loop = asyncio.get_running_loop()
             self._keeper = loop.call_later(_KEEP_EVERY_S, self._keep)
+        challenges: tuple[str, ...] = ()
         if response.status == 402:
             challenges = tuple(response.headers.getall("WWW-Authenticate", ()))
-            return Reply(402, response.headers, content, challenges)
-        return Reply(response.status, response.headers, content)
+        if content is None:
+            return Reply(response.status, response.headers, b"", challenges, is_cut=True)
+        return Reply(response.status, response.headers, content, challenges)
 
     def _connect(self) -> aiohttp.ClientSession:
         self._http = aiohttp.ClientSession(

@@ -8,6 +8,7 @@ import httpx2
 
 from aisa.money import Amount
 from aisa.sdk.async_agent import AsyncAgent
+from aisa.sdk.bounded import read_chunks_async
 from aisa.sdk.budget import amount_of
 from aisa.sdk.foreign_client import (
     call_of,
@@ -50,7 +51,8 @@ class AsyncPaymentTransport(httpx2.AsyncBaseTransport):
                 sent = request_of(library, step, request)
                 response = await self._inner.handle_async_request(sent)
                 try:
-                    content = b"".join([chunk async for chunk in response.stream])
+                    bytes_max = self._agent.answer_bytes_max
+                    content = await read_chunks_async(response.stream, bytes_max)
                 finally:
                     await response.aclose()
             except library.TransportError as error:

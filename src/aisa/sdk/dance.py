@@ -14,6 +14,7 @@ from aisa.channel.payer import check_call
 from aisa.errors import (
     AisaError,
     AnswerGone,
+    AnswerTooLarge,
     BudgetExceeded,
     CapExceeded,
     ChannelUnknown,
@@ -88,7 +89,7 @@ def pay(purse: Purse, call: Call) -> Dance[Answer]:
     if route is None:
         reply = yield from ask_unpaid(purse, call)
         if reply.status != 402:
-            return Answer(reply.status, reply.headers, reply.content)
+            return _answer(call, reply)
         route = yield from meet(purse, call, reply)
     tries = 0
     while True:
@@ -291,6 +292,7 @@ def judge(purse: Purse, call: Call, ticket: Ticket, reply: Reply) -> Dance[Answe
     Raises:
         RedirectRefused: a redirect is not followed with a payment.
         AnswerGone: the call was charged before, and its answer is not kept.
+        AnswerTooLarge: the answer was not read; its facts say what became of the payment.
         OutcomeUnknown: a gateway lost the seller, and the call has an id to repeat it by.
     """
     status, now_ms = reply.status, purse.clock()
@@ -316,7 +318,7 @@ def judge(purse: Purse, call: Call, ticket: Ticket, reply: Reply) -> Dance[Answe
     elif status < 300:
         ticket.give_back(ticket.amount)
         purse.learn_free(call.method, call.place.origin, call.place.path)
-        return Answer(status, reply.headers, reply.content)
+        return _answer(call, reply)
     elif status in _GATEWAY:
         note_unknown(purse, call, ticket)
         if call.call_id:
@@ -335,7 +337,19 @@ def judge(purse: Purse, call: Call, ticket: Ticket, reply: Reply) -> Dance[Answe
             f"{call.place.url} answered {status}; a payment is not carried on",
             hint="call the new address itself, if you trust it",
         )
-    return Answer(status, reply.headers, reply.content, payment)
+    return _answer(call, reply, payment)
+
+
+def _answer(call: Call, reply: Reply, payment: Payment | None = None) -> Answer:
+    if not reply.is_cut:
+        return Answer(reply.status, reply.headers, reply.content, payment)
+    outcome, charged = (payment.outcome.value, payment.charged) if payment else ("unpaid", None)
+    raise AnswerTooLarge(
+        f"the answer of {call.place.origin} is longer than answer_bytes_max; it was not read",
+        hint="ask for less, or give the agent a higher answer_bytes_max",
+        outcome=outcome,
+        charged_units=charged.units if charged else 0,
+    )
 
 
 def _book(
@@ -350,7 +364,11 @@ def _book(
             purse.unknown.append(note)
         ticket.settle(ticket.amount)
         payment = ticket.payment(
-            call, Outcome.UNKNOWN, charged=ticket.amount, now_ms=now_ms, problem=error.slug
+            call,
+            Outcome.UNKNOWN,
+            charged=ticket.amount,
+            now_ms=now_ms,
+            problem=AnswerTooLarge.slug if reply.is_cut else error.slug,
         )
     else:
         charged = receipt.leaf.units

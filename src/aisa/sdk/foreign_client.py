@@ -64,10 +64,11 @@ def lost(library: Any, error: Exception) -> Lost:
     return Lost(is_sent=not isinstance(error, never_sent), reason=type(error).__name__)
 
 
-def reply_of(response: Any, content: bytes) -> Reply:
-    """Return a response whose body was read."""
+def reply_of(response: Any, content: bytes | None) -> Reply:
+    """Return a response whose body was read, or was too long for that."""
     challenges = tuple(response.headers.get_list("WWW-Authenticate"))
-    return Reply(response.status_code, response.headers, content, challenges)
+    status, headers = response.status_code, response.headers
+    return Reply(status, headers, content or b"", challenges, is_cut=content is None)
 
 
 def response_of(library: Any, answer: Answer) -> Any:

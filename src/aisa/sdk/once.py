@@ -6,6 +6,7 @@ from aisa.channel.wallet import CallState, WalletCall
 from aisa.errors import (
     AisaError,
     AnswerGone,
+    AnswerTooLarge,
     ChannelUnknown,
     IdempotencyMismatch,
     LaneClosed,
@@ -66,6 +67,14 @@ def _pay_once(purse: Purse, call: Call) -> Dance[Answer]:
 
 def _finish(purse: Purse, call: Call, error: AisaError) -> Dance[None]:
     """Note that a call was refused, or charged without an answer."""
+    if isinstance(error, AnswerTooLarge):
+        outcome, charged = error.facts["outcome"], int(error.facts["charged_units"])
+        if outcome == Outcome.UNKNOWN.value:
+            return  # It stays as it was sent: a repeat with a higher bound may get the answer.
+        if call.is_known and outcome == Outcome.SETTLED.value:
+            settled = CallState.SETTLED
+            yield from run(lambda: purse.wallet.finish_call(call.call_id, settled, charged=charged))
+            return
     if call.is_known:
         state = CallState.SETTLED if isinstance(error, AnswerGone) else CallState.FAILED
         yield from run(lambda: purse.wallet.finish_call(call.call_id, state))

@@ -18,12 +18,16 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A seller's whole answer; `headers` ignores case, `challenges` are those of a 402."""
+    """A seller's whole answer; `headers` ignores case, `challenges` are those of a 402.
+
+    One that `is_cut` was longer than the agent reads, and has no content.
+    """
 
     status: int
     headers: Mapping[str, str]
     content: bytes
     challenges: tuple[str, ...] = ()
+    is_cut: bool = False
 
 
 @dataclass(frozen=True, slots=True)

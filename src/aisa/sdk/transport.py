@@ -13,6 +13,7 @@ import httpx2
 
 from aisa.money import Amount
 from aisa.sdk.agent import Agent
+from aisa.sdk.bounded import read_chunks
 from aisa.sdk.budget import amount_of
 from aisa.sdk.foreign_client import (
     call_of,
@@ -58,7 +59,7 @@ class PaymentTransport(httpx2.BaseTransport):
             try:
                 response = self._inner.handle_request(request_of(library, step, request))
                 try:
-                    content = b"".join(response.stream)
+                    content = read_chunks(response.stream, self._agent.answer_bytes_max)
                 finally:
                     response.close()
             except library.TransportError as error:

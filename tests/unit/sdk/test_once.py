@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from hashlib import sha256
+
 import pytest
 
+from aisa.channel.receipts import receipt_header
 from aisa.errors import (
     AnswerGone,
+    AnswerTooLarge,
     IdempotencyMismatch,
     OutcomeUnknown,
     RailUnavailable,
 )
+from aisa.protocol.aip import ReceiptLeaf, Tick, request_digest
+from aisa.protocol.aip.receipt import NO_DIGEST
 from aisa.protocol.problem import problem_of
-from aisa.sdk import Outcome
+from aisa.sdk import Outcome, Payment
 from aisa.sdk.step import Lost, Reply, Send
-from tests.unit.sdk.market import Clock, SellerSim
+from tests.unit.sdk.market import ORIGIN, PRICE, Clock, SellerSim
 from tests.unit.sdk.play import URL, Make, die, lose, lose_answer
 
 
@@ -143,3 +150,72 @@ def test_a_settled_call_whose_answer_was_forgotten_is_not_paid_again(
     with pytest.raises(AnswerGone):
         agent.get(URL, call_id="a")
     assert seller.served == 1
+
+
+def cut(seller: SellerSim, *, is_streamed: bool = False) -> Callable[[Send], Reply]:
+    def trick(request: Send) -> Reply:
+        reply = seller.serve(request)
+        assert isinstance(reply, Reply)
+        headers = dict(reply.headers)
+        if is_streamed:
+            tick = Tick.decode(request.headers["Payment-Tick"])
+            headers["payment-receipt"] = streamed_receipt(seller, tick, request)
+        return Reply(reply.status, headers, b"", is_cut=True)
+
+    return trick
+
+
+def streamed_receipt(seller: SellerSim, tick: Tick, request: Send) -> str:
+    keys = next(k for s, k in seller.ledger.sessions if tick.lane in s.lanes)
+    digest = request_digest(b"GET", ORIGIN.encode(), b"/hello", sha256(b"").digest())
+    leaf = ReceiptLeaf(tick.channel, tick.lane, tick.seq, PRICE, digest, 200, NO_DIGEST)
+    return receipt_header(leaf, keys.receipt, "2027-01-15T08:00:00Z").decode()
+
+
+def test_an_answer_that_is_too_long_is_unknown_and_may_be_asked_for_again(
+    make_agent: Make, seller: SellerSim
+) -> None:
+    agent = make_agent()
+    agent.get(URL)
+    seller.tricks = [cut(seller)]
+    with pytest.raises(AnswerTooLarge, match="answer_bytes_max") as caught:
+        agent.get(URL, call_id="long")
+    assert caught.value.facts == {"outcome": "unknown", "charged_units": PRICE}
+    answer = agent.get(URL, call_id="long")
+    assert answer.payment is not None
+    assert answer.payment.outcome is Outcome.SETTLED
+    assert seller.ledger.charged == 2 * PRICE
+
+
+def test_a_streamed_answer_that_is_too_long_is_settled(make_agent: Make, seller: SellerSim) -> None:
+    told: list[Payment] = []
+    agent = make_agent(on_payment=told.append)
+    agent.get(URL)
+    for call_id in (None, "long"):
+        seller.tricks = [cut(seller, is_streamed=True)]
+        with pytest.raises(AnswerTooLarge) as caught:
+            agent.get(URL, call_id=call_id)
+        assert caught.value.facts == {"outcome": "settled", "charged_units": PRICE}
+    assert [one.outcome for one in told] == [Outcome.SETTLED] * 3
+    assert agent.unknown_calls() == []
+    assert agent.spent.calls == 3
+
+
+def test_an_error_that_is_too_long_is_not_charged(make_agent: Make, seller: SellerSim) -> None:
+    agent = make_agent()
+    agent.get(URL)
+    seller.tricks = [lambda _: Reply(500, {}, b"", is_cut=True)]
+    with pytest.raises(AnswerTooLarge) as caught:
+        agent.get(URL, call_id="fails")
+    assert caught.value.facts == {"outcome": "failed", "charged_units": 0}
+    assert agent.get(URL, call_id="fails").status == 200
+    assert seller.ledger.charged == 2 * PRICE
+
+
+def test_a_free_answer_that_is_too_long_is_not_handed_out(
+    make_agent: Make, seller: SellerSim
+) -> None:
+    seller.tricks = [lambda _: Reply(200, {}, b"", is_cut=True)]
+    with pytest.raises(AnswerTooLarge) as caught:
+        make_agent().get(ORIGIN + "/free")
+    assert caught.value.facts == {"outcome": "unpaid", "charged_units": 0}

@@ -11,7 +11,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from aisa.errors import BudgetExceeded, InvalidRequest, RailUnavailable
+from aisa.errors import AnswerTooLarge, BudgetExceeded, InvalidRequest, RailUnavailable
 from aisa.sdk import Agent, AsyncAgent, AsyncPaymentTransport, PaymentTransport
 from aisa.sdk.call import encode_content, prepare_headers
 from aisa.sdk.place import locate
@@ -50,6 +50,17 @@ def test_requests_keep_their_headers_and_are_paid(make_agent: Make, seller: Sell
     paid = next(request for request in seen if "payment-tick" in request.headers)
     assert (paid.headers["x-mine"], paid.headers["accept-encoding"]) == ("1", "identity")
     assert paid.headers["content-length"] == str(len(paid.content))
+
+
+def test_of_a_long_answer_no_more_than_the_bound_is_read(
+    make_agent: Make, seller: SellerSim
+) -> None:
+    transport = PaymentTransport(make_agent(answer_bytes_max=len(seller.answer) + 2), inner(seller))
+    with httpx2.Client(transport=transport) as client:
+        assert client.get(ORIGIN + "/x").status_code == 200
+        seller.answer *= 2
+        with pytest.raises(AnswerTooLarge):
+            client.get(ORIGIN + "/x")
 
 
 def test_a_lost_answer_is_repeated_through_the_inner_transport(
