@@ -10,11 +10,12 @@ import asyncio
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from tests.drills.draw import Draw
 from tests.drills.fuzzing import CASES, fuzz
 from tests.drills.killing import TARGETS, Killer
-from tests.drills.report import Report, Result
+from tests.drills.report import PATH, Report, Result
 from tests.drills.storing import drill_store
 
 POINTS = 200
@@ -45,7 +46,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     # A stop is an interruption, too: nobody is left running, and what was found is kept.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    report = Report(fresh=options.fresh)
+    report = Report(options.report, fresh=options.fresh)
+    try:
+        failed = run(report, options)
+    except KeyboardInterrupt:
+        print("interrupted; the next run goes on from here", file=sys.stderr)
+        return 130
+    return min(failed, 1)
+
+
+def run(report: Report, options: argparse.Namespace) -> int:
+    """Do what was asked for; returns how much of it failed."""
     only = options.only or [*TARGETS, "store", "fuzz"]
     failed = 0
     if targets := [one for one in TARGETS if one in only]:
@@ -64,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f" {summary['red']} red, {summary['unreached']} not reached"
         )
         failed += summary["red"]
-    return min(failed, 1)
+    return failed
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -74,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--cases", type=int, default=CASES, help="for each parser")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=2, choices=(1, 2))
+    parser.add_argument("--report", type=Path, default=PATH, help="the file to write")
     parser.add_argument("--fresh", action="store_true", help="forget what earlier runs found")
     return parser
 

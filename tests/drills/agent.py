@@ -172,11 +172,11 @@ class Job:
     async def close(self) -> None:
         """Close every channel."""
         async with self.agent() as agent:
-            await persist(lambda: agent.close_channels(wait_s=20))
+            await persist(lambda: agent.close_channels(wait_s=30))
             async with self.client() as client:
 
                 async def all_closed() -> bool | None:
-                    await agent.close_channels(wait_s=2)
+                    await agent.close_channels(wait_s=30)
                     page = await client.channels(ChannelRole.OPENER)
                     return all(one.state is ChannelState.CLOSED for one in page.channels) or None
 

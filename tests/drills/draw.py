@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import cache
 from random import Random
 from typing import Final
 
@@ -25,7 +26,8 @@ SELDOM: Final = {
 """Nouns of failpoints that the standard job does not pass by itself, and when they are passed."""
 
 
-def failpoints(target: str) -> set[str]:
+@cache
+def failpoints(target: str) -> frozenset[str]:
     """Every failpoint that the source names for a target, those that are seldom passed aside."""
     found: set[str] = set()
     for path in (ROOT / "src" / "aisa").rglob("*.py"):
@@ -34,11 +36,14 @@ def failpoints(target: str) -> set[str]:
         for pattern, room in ((_NODE_COMMIT, "node"), (_WALLET_COMMIT, "agent")):
             for noun in pattern.findall(text):
                 found |= {f"{room}.{noun}.before", f"{room}.{noun}.after"}
-    return {
+    return frozenset(
         name
         for name in found
         if name.split(".")[0] in _ROOMS[target] and name.rpartition(".")[0] not in SELDOM
-    }
+    )
+
+
+AGAIN_SHARE: Final = 0.3
 
 
 class Draw:
@@ -94,13 +99,12 @@ class Draw:
         return None
 
     def _next(self) -> Point | None:
+        for entry in self._report.of(self.target, Result.RED):
+            if entry.point.key not in self._given:
+                return entry.point
         if self._first:
             name = self._first.pop(0)
             return Point(self.target, name, self._random.randint(1, self._counts[name]), self._seed)
-        reds = [one.point for one in self._report.of(self.target, Result.RED)]
-        for point in reds:
-            if point.key not in self._given:
-                return point
         if self.done < self.wanted:
             name = self._random.choice(list(self._counts))
         elif self._every and (missing := [one for one in self.missing if one in self._counts]):
@@ -109,4 +113,10 @@ class Draw:
             return None
         # A little beyond the count: jobs differ, and a point that is not reached is drawn again.
         nth = self._random.randint(1, max(self._counts[name], 2))
-        return Point(self.target, name, nth, self._seed)
+        return Point(self.target, name, nth, self._seed, self._then())
+
+    def _then(self) -> str:
+        """Now and then a second death, soon after the first."""
+        if self._random.random() > AGAIN_SHARE:
+            return ""
+        return f"{self._random.choice(list(self._counts))}:{self._random.randint(1, 3)}"

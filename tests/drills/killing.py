@@ -19,7 +19,7 @@ from aisa.errors import AisaError
 from tests.drills.agent import Wrong
 from tests.drills.checks import check_round, check_world
 from tests.drills.draw import Draw
-from tests.drills.part import KILLED, PartEnded
+from tests.drills.part import PartEnded
 from tests.drills.report import ROOT, Entry, Point, Report, Result
 from tests.drills.round import CALLS, Round
 from tests.drills.world import StepFailed, World
@@ -28,6 +28,9 @@ TARGETS: Final = ("node", "seller", "agent")
 ROUNDS_MAX: Final = 25
 RED_FOLDER: Final = ROOT / "build" / "drills-red"
 _REDS_KEPT: Final = 12
+_CLOSING_S: Final = {"node": 4, "agent": 8, "seller": 3600}
+"""The node's closing clock. Where a seller is away for a while, it must not run out meanwhile; where
+an agent dies before a seller has seen its channel, only the clock brings the deposit back."""
 _MEMORY: Final = Path("/dev/shm")
 _FAILURES: Final = (StepFailed, PartEnded, Wrong, AisaError, OSError, TimeoutError, ExceptionGroup)
 
@@ -60,10 +63,13 @@ class Killer:
                 if draw.target not in self.report.baselines:
                     await self._baseline(draw.target)
             draw.learn(self.report.baselines[draw.target])
+            entry = None
             while (point := draw.next()) is not None:
                 entry = await self._try(point)
                 self.report.add(entry)
                 _tell(self.name, entry, draw)
+            if self.world is not None and entry is not None:
+                self._blame(entry, await check_world(self.world))
         finally:
             if not keep_world:
                 await self.end_world()
@@ -71,6 +77,14 @@ class Killer:
     def clean(self) -> None:
         """Remove every file."""
         shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _blame(self, entry: Entry, faults: list[str]) -> None:
+        """The last point answers for what does not hold at the end."""
+        if faults:
+            entry.outcome = Result.RED
+            entry.facts["faults"] = faults
+            self._keep(entry.point)
+            self.report.add(entry)
 
     async def _baseline(self, target: str) -> None:
         """Count how often the standard job passes each failpoint, from start to stop."""
@@ -94,7 +108,7 @@ class Killer:
         killed = False
         try:
             world = await self._world_for(point.target)
-            played = self._round(world, point.target)
+            played = self._round(world, point.target, point.then and f"{point.then}=kill")
             try:
                 await self._play(world, played, point)
                 faults += await check_round(played)
@@ -102,6 +116,7 @@ class Killer:
                     faults += await check_world(world)
             finally:
                 facts, killed = played.facts, played.kills > 0
+                facts["kills"] = played.kills
         except _FAILURES as error:
             faults.append(_sentence(error))
             facts["trace"] = "".join(traceback.format_exception(error))[-3000:]
@@ -114,15 +129,15 @@ class Killer:
 
     async def _play(self, world: World, played: Round, point: Point) -> None:
         """Arm the target from its start on, and play the round."""
-        part = await world.start(point.target, f"{point.failpoint}:{point.nth}=kill")
-        if part.code == KILLED:  # it did not even live to be ready
-            played.kills = 1
-            await world.start(point.target)
+        await world.start(point.target, f"{point.failpoint}:{point.nth}=kill")
         await played.play()
+        if played.kills <= bool(played.then):
+            # It is still armed, and the checks shall not meet a dead process.
+            await world.start(point.target)
 
-    def _round(self, world: World, target: str) -> Round:
+    def _round(self, world: World, target: str, then: str = "") -> Round:
         self.rounds += 1
-        return Round(world, self.rounds, target, self.calls)
+        return Round(world, self.rounds, target, self.calls, then)
 
     async def _world_for(self, target: str) -> World:
         if self.world is not None and self.rounds >= ROUNDS_MAX:
@@ -130,9 +145,7 @@ class Killer:
         if self.world is None:
             self._worlds += 1
             self.rounds = 0
-            # Only where the seller is never away may the node's closing clock be that short.
-            closing_s = 3 if target == "node" else 3600
-            self.world = World(self._folder / f"world-{self._worlds}", closing_s)
+            self.world = World(self._folder / f"world-{self._worlds}", _CLOSING_S[target])
             await self.world.begin()
         return self.world
 

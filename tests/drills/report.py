@@ -26,19 +26,24 @@ class Result(Enum):
 
 @dataclass(frozen=True)
 class Point:
-    """One drill: end `target` when it passes `failpoint` for the nth time."""
+    """One drill: end `target` when it passes `failpoint` for the nth time.
+
+    Its next life may end at `then` (`name:nth`), while it recovers.
+    """
 
     target: str
     failpoint: str
     nth: int
     seed: int
+    then: str = ""
 
     @property
     def key(self) -> tuple[str, str, int]:
         return self.target, self.failpoint, self.nth
 
     def __str__(self) -> str:
-        return f"{self.target} {self.failpoint}:{self.nth}"
+        then = f", then {self.then}" if self.then else ""
+        return f"{self.target} {self.failpoint}:{self.nth}{then}"
 
 
 @dataclass
@@ -123,6 +128,7 @@ class Report:
             sides[side] = sides.get(side, 0) + (one.outcome is Result.GREEN)
         return {
             "points": counts[Result.GREEN] + counts[Result.RED],
+            "kills": sum(int(one.facts.get("kills", one.killed)) for one in entries),
             "green": counts[Result.GREEN],
             "red": counts[Result.RED],
             "unreached": counts[Result.UNREACHED],
@@ -141,7 +147,7 @@ class Report:
         self.baselines = document["baselines"]
         self.fuzz = document["fuzz"]
         for one in document["points"]:
-            point = Point(one["target"], one["failpoint"], one["nth"], one["seed"])
+            point = Point(one["target"], one["failpoint"], one["nth"], one["seed"], one["then"])
             self.entries[point.key] = Entry(
                 point, Result(one["outcome"]), one["seconds"], one["killed"], one["facts"]
             )

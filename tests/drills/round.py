@@ -29,12 +29,16 @@ HOARD_UNITS: Final = 150_000
 
 @dataclass
 class Round:
-    """A round in a world; `target` is who may die in it, `calls` how many calls are paid."""
+    """A round in a world; `target` is who may die in it, `calls` how many calls are paid.
+
+    `then` arms the target's next life, so that it may die a second time while it recovers.
+    """
 
     world: World
     number: int
     target: str
     calls: int = CALLS
+    then: str = ""
     kills: int = 0
     facts: dict[str, object] = field(default_factory=dict)
 
@@ -109,21 +113,25 @@ class Round:
         while True:
             part = self.world.parts[name]
             code = await part.ended()
-            if not may_die or code != KILLED or self.kills:
+            if not may_die or not self._is_excused(code):
                 raise PartEnded(f"the {name} ended with {code}: {part.last_words()}")
-            self.kills += 1
-            await self.world.start(name)
+            await self._revive(name)
 
     async def _step(self, name: str) -> object:
         while True:
             try:
                 return await self.world.step(name, self.plan)
             except PartEnded:
-                code = self.world.parts["agent"].code
-                if self.target != "agent" or code != KILLED or self.kills:
+                if self.target != "agent" or not self._is_excused(self.world.parts["agent"].code):
                     raise
-                self.kills += 1
-                await self.world.start("agent")
+                await self._revive("agent")
+
+    def _is_excused(self, code: int | None) -> bool:
+        return code == KILLED and self.kills <= bool(self.then)
+
+    async def _revive(self, name: str) -> None:
+        self.kills += 1
+        await self.world.start(name, self.then if self.kills == 1 else "")
 
     async def _redeem(self) -> None:
         """Order the seller to redeem, as its owner does."""
