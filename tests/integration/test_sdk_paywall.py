@@ -168,7 +168,9 @@ def test_three_processes_pay_over_one_wallet_each_on_its_own_lanes(
         (channel,) = agent.channels()
         receipts = agent.receipts(limit=1000)
         assert len(receipts) == 600
-        assert len({receipt.leaf.lane for receipt in receipts}) == 3
+        assert len({(receipt.leaf.lane, receipt.leaf.seq) for receipt in receipts}) == 600
+        # A process that starts after another has ended goes on with the lane that it parked.
+        assert len({receipt.leaf.lane for receipt in receipts}) <= 3
         # Every lane was parked in order, so that nothing but what was paid counts as sent.
         assert channel.sent == 60_000
         assert agent.unknown_calls() == []
