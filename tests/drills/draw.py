@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from random import Random
 from typing import Final
 
-from tests.drills.report import ROOT, Point, Report, Result
+from tests.drills.report import ROOT, Key, Point, Report, Result
 
 _HIT: Final = re.compile(r'hit\(f?"([a-z]+\.[a-z-]+\.(?:before|after))"\)')
 _NODE_COMMIT: Final = re.compile(r'commit\(\s*self\._store,\s*"([a-z-]+)"')
@@ -58,7 +59,7 @@ class Draw:
         self._random = Random(f"{seed} {target}")
         self._report = report
         self._every = every
-        self._given: set[tuple[str, str, int]] = set()
+        self._given: set[Key] = set()
         self._first: list[str] = []
         self._counts: dict[str, int] = {}
         self._tries = 0
@@ -93,7 +94,9 @@ class Draw:
             point = self._next()
             if point is None:
                 return None
-            if point.key not in self._given and not self._report.is_green(point):
+            if self._is_known(point):  # there are fewer failpoints than points
+                point = replace(point, then=self._then())
+            if not self._is_known(point):
                 self._given.add(point.key)
                 return point
         return None
@@ -113,10 +116,12 @@ class Draw:
             return None
         # A little beyond the count: jobs differ, and a point that is not reached is drawn again.
         nth = self._random.randint(1, max(self._counts[name], 2))
-        return Point(self.target, name, nth, self._seed, self._then())
+        then = self._then() if self._random.random() < AGAIN_SHARE else ""
+        return Point(self.target, name, nth, self._seed, then)
+
+    def _is_known(self, point: Point) -> bool:
+        return point.key in self._given or self._report.is_green(point)
 
     def _then(self) -> str:
-        """Now and then a second death, soon after the first."""
-        if self._random.random() > AGAIN_SHARE:
-            return ""
+        """A second death, soon after the first."""
         return f"{self._random.choice(list(self._counts))}:{self._random.randint(1, 3)}"

@@ -15,6 +15,8 @@ ROOT: Final = Path(__file__).parents[2]
 PATH: Final = ROOT / "build" / "drills.json"
 _HASHED: Final = ("src", "tests/drills", "tests/fuzz")
 
+Key = tuple[str, str, int, str]
+
 
 class Result(Enum):
     """GREEN: killed, and everything holds. UNREACHED: the failpoint was not passed so often."""
@@ -38,8 +40,8 @@ class Point:
     then: str = ""
 
     @property
-    def key(self) -> tuple[str, str, int]:
-        return self.target, self.failpoint, self.nth
+    def key(self) -> Key:
+        return self.target, self.failpoint, self.nth, self.then
 
     def __str__(self) -> str:
         then = f", then {self.then}" if self.then else ""
@@ -72,7 +74,7 @@ class Report:
     def __init__(self, path: Path = PATH, *, fresh: bool = False) -> None:
         self.path = path
         self.tree = tree_hash()
-        self.entries: dict[tuple[str, str, int], Entry] = {}
+        self.entries: dict[Key, Entry] = {}
         self.baselines: dict[str, dict[str, int]] = {}
         self.fuzz: dict[str, Any] = {}
         self.started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
