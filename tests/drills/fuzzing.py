@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from typing import Any, Final
 
 from tests.drills.report import Report
@@ -19,35 +19,46 @@ def fuzz(report: Report, cases: int, seed: int, jobs: int) -> int:
     """Fuzz what an earlier run has not; returns how many parsers failed."""
     found: dict[str, dict[str, Any]] = report.fuzz
     for name in TARGETS:
-        known = found.get(name, {})
-        if known.get("failures") or known.get("seed") != seed:
-            found[name] = {"cases": 0, "accepted": 0, "refused": 0, "seed": seed, "failures": []}
-    with ProcessPoolExecutor(jobs) as pool:
-        waiting = [pool.submit(run, *shard) for shard in _shards(found, cases, seed)]
+        known = found.get(name)
+        if known is None or known["failures"] or known["seed"] != seed:
+            found[name] = {
+                **dict.fromkeys(("cases", "accepted", "refused"), 0),
+                "seed": seed,
+                "seconds": 0.0,
+                "shards": [],
+                "failures": [],
+            }
+    pool = ProcessPoolExecutor(jobs)
+    try:
+        waiting = {
+            pool.submit(run, name, size, seed * 1_000_000 + first): first
+            for name, size, first in _shards(found, cases)
+        }
         for done in as_completed(waiting):
-            _take_in(found, done)
+            _take_in(found, done.result(), waiting[done])
             report.write()
+    finally:
+        pool.shutdown(cancel_futures=True)
     failed = [name for name in TARGETS if found[name]["failures"]]
     for name in failed:
         print(f"fuzz {name}: {found[name]['failures'][0]}", file=sys.stderr)
     return len(failed)
 
 
-def _shards(
-    found: dict[str, dict[str, Any]], cases: int, seed: int
-) -> Iterator[tuple[str, int, int]]:
-    """What is left, in pieces that take seconds: a parser, how many cases, a seed of its own."""
+def _shards(found: dict[str, dict[str, Any]], cases: int) -> Iterator[tuple[str, int, int]]:
+    """What is left, in pieces that take seconds: a parser, how many cases, after which number."""
     for first in range(0, cases, SHARD):
         for name in TARGETS:
-            if found[name]["cases"] <= first:
-                yield name, min(SHARD, cases - first), seed * 1_000_000 + first
+            if first not in found[name]["shards"]:
+                yield name, min(SHARD, cases - first), first
 
 
-def _take_in(found: dict[str, dict[str, Any]], done: Future[Stats]) -> None:
-    stats = done.result()
+def _take_in(found: dict[str, dict[str, Any]], stats: Stats, first: int) -> None:
     row = found[stats.parser]
+    row["shards"].append(first)
     row["cases"] += stats.cases
     row["accepted"] += stats.accepted
     row["refused"] += stats.refused
+    row["seconds"] = round(row["seconds"] + stats.seconds, 1)
     row["failures"] = (row["failures"] + stats.failures)[:5]
     print(f"fuzz {stats.parser:18} {row['cases']:9,} cases", file=sys.stderr)

@@ -28,7 +28,7 @@ TARGETS: Final = ("node", "seller", "agent")
 ROUNDS_MAX: Final = 25
 RED_FOLDER: Final = ROOT / "build" / "drills-red"
 _REDS_KEPT: Final = 12
-_CLOSING_S: Final = {"node": 4, "agent": 8, "seller": 3600}
+_CLOSING_S: Final = {"node": 2, "agent": 8, "seller": 3600}
 """The node's closing clock. Where a seller is away for a while, it must not run out meanwhile; where
 an agent dies before a seller has seen its channel, only the clock brings the deposit back."""
 _MEMORY: Final = Path("/dev/shm")
