@@ -114,8 +114,7 @@ class Draw:
             name = self._random.choice(missing)
         else:
             return None
-        # A little beyond the count: jobs differ, and a point that is not reached is drawn again.
-        nth = self._random.randint(1, max(self._counts[name], 2))
+        nth = self._random.randint(1, self._counts[name])
         then = self._then() if self._random.random() < AGAIN_SHARE else ""
         return Point(self.target, name, nth, self._seed, then)
 
