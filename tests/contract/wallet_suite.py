@@ -66,6 +66,11 @@ def lease(
     return wallet.lease(made.session.channel, made.lane, ask, limits, now_ms=NOW)
 
 
+def receipt(channel: bytes, lane: int, seq: int, units: int) -> WalletReceipt:
+    leaf = ReceiptLeaf(channel, lane, seq, units, bytes(32), 200, bytes(32))
+    return WalletReceipt(leaf, bytes(16), "GET", "http://s/x", NOW)
+
+
 def notice(channel: bytes, lane: int, charged: int) -> LaneClosed:
     plain = LaneClosed(channel, lane, charged)
     return replace(plain, signature=PAYEE.sign(plain.signing_bytes()))
@@ -244,6 +249,22 @@ class WalletSuite:
         (unknown,) = two.unknown_spends()
         assert (unknown.units, unknown.is_final) == (20, True)
 
+    def test_a_receipt_that_is_kept_after_its_lane_came_back_explains_it(
+        self, open_wallet: Open
+    ) -> None:
+        one, two = open_wallet(), open_wallet()
+        channel = opened(one)
+        made = session(one, channel)
+        lease(one, made, 50)
+        one.close()
+        (dead,) = two.dead_lanes(now_ms=NOW)
+        two.lane_returned(dead, notice(channel.channel, dead.lane, 20), now_ms=NOW)
+        two.add_receipts([receipt(channel.channel, dead.lane, 1, 15)])
+        (unknown,) = two.unknown_spends()
+        assert (unknown.units, unknown.is_final) == (5, True)
+        two.add_receipts([receipt(channel.channel, dead.lane, 2, 5)])
+        assert two.unknown_spends() == []
+
     def test_a_lane_with_a_call_to_repeat_is_left_alone(self, open_wallet: Open) -> None:
         one, two = open_wallet(), open_wallet()
         made = session(one, opened(one))
@@ -271,16 +292,7 @@ class WalletSuite:
 
     def test_receipts_and_events_are_read_in_order(self, wallet: Wallet) -> None:
         made = session(wallet, opened(wallet))
-        receipts = [
-            WalletReceipt(
-                ReceiptLeaf(made.session.channel, 0, seq, 10, bytes(32), 200, bytes(32)),
-                bytes(16),
-                "GET",
-                "http://s/x",
-                NOW,
-            )
-            for seq in range(1, 6)
-        ]
+        receipts = [receipt(made.session.channel, 0, seq, 10) for seq in range(1, 6)]
         wallet.add_receipts(receipts[:3])
         wallet.add_receipts(receipts[2:4])
         ask = LeaseAsk(1, 1)

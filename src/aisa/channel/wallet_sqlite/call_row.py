@@ -75,7 +75,12 @@ def finish_call(db: sqlite3.Connection, call_id: str, state: CallState, charged:
 def unknown_spends(db: sqlite3.Connection, is_dead: Callable[[str], bool]) -> list[UnknownSpend]:
     """Return what may be charged without an answer that was kept."""
     calls = db.execute("SELECT * FROM calls WHERE state = 'unknown' ORDER BY at_ms").fetchall()
-    closed = db.execute("SELECT * FROM lanes WHERE unknown > 0 ORDER BY channel, lane").fetchall()
+    # A returned lane has leased what was charged; receipts of it may have been kept since.
+    closed = db.execute(
+        "SELECT channel, lane, min(unknown, leased - (SELECT coalesce(sum(units), 0) FROM receipts"
+        "  WHERE receipts.channel = lanes.channel AND receipts.lane = lanes.lane)) AS units"
+        " FROM lanes WHERE unknown > 0 ORDER BY channel, lane"
+    ).fetchall()
     open_lanes = db.execute(
         "SELECT lanes.channel, lane, leased, owner, ("
         "  SELECT coalesce(sum(units), 0) FROM receipts"
@@ -90,7 +95,11 @@ def unknown_spends(db: sqlite3.Connection, is_dead: Callable[[str], bool]) -> li
             )
             for row in calls
         ),
-        *(UnknownSpend(row["channel"], row["lane"], row["unknown"], True) for row in closed),
+        *(
+            UnknownSpend(row["channel"], row["lane"], row["units"], True)
+            for row in closed
+            if row["units"] > 0
+        ),
         *(
             UnknownSpend(row["channel"], row["lane"], row["leased"] - row["known"], False)
             for row in open_lanes
