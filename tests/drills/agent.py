@@ -141,12 +141,15 @@ class Job:
         url = f"{self.plan.seller}/aisa/session"
         await persist(lambda: agent._driver.drive(post_action(agent.clock, url, action)))
 
-    async def again(self) -> int:
+    async def again(self) -> None:
         """Ask for a few calls again that were answered long ago."""
         async with self.agent() as agent:
             await self.calls(agent, [f"{self.plan.name}-{number}" for number in (0, 1, 2)])
-            left = await agent.unknown_calls()
-        return len(left)
+
+    async def unknown(self) -> int:
+        """Return how many spends the wallet cannot explain."""
+        async with self.agent() as agent:
+            return len(await agent.unknown_calls())
 
     async def orphan(self) -> None:
         """Open a channel to a payee that nobody serves, close it, and wait for the money."""

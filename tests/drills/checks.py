@@ -162,8 +162,7 @@ def _check_wallet(played: Round, faults: Faults) -> None:
     )
     faults.expect(not _rows(path, "SELECT * FROM top_ups"), "a top-up is left open")
     unknown = played.facts.get("unknown_spends")
-    if played.target != "agent":
-        faults.expect(unknown == 0, f"the wallet lists {unknown} unknown spends")
+    faults.expect(unknown == 0, f"the wallet lists {unknown} unknown spends")
 
 
 def _check_ledger(world: World, faults: Faults) -> None:

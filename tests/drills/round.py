@@ -80,9 +80,9 @@ class Round:
                     await self._step("orphan")
                 await self._step("work")
                 await self._redeem()
-                unknown = await self._step("again")
-                self.facts["unknown_spends"] = unknown
+                await self._step("again")
                 await self._step("close")
+                self.facts["unknown_spends"] = await self._step("unknown")
                 await self._redeem()
                 await self._step("withdraw")
                 await self._pay_seller()

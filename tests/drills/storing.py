@@ -24,11 +24,8 @@ _POINTS_OF_ONE_FILE = 10
 
 async def drill_store(report: Report, wanted: int, seed: int) -> int:
     """Drill the ledger's store; returns 1 if fewer points than wanted are green."""
-    random = Random(f"{seed} store")
-    points = [
-        Point("store", _POINTS[number % 2], random.randint(1, _NTH_MAX), seed)
-        for number in range(wanted)
-    ]
+    every = [Point("store", name, nth, seed) for name in _POINTS for nth in range(1, _NTH_MAX + 1)]
+    points = Random(f"{seed} store").sample(every, wanted)
     with tempfile.TemporaryDirectory(prefix="aisa-drills-") as folder:
         for number, point in enumerate(points):
             if not report.is_green(point):
