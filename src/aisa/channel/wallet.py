@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
 
+import msgspec
+
 from aisa.channel.payer import (
     ChannelState,
     DepositShort,
@@ -107,8 +109,7 @@ class WalletCall:
     charged: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class WalletReceipt:
+class WalletReceipt(msgspec.Struct, frozen=True, gc=False):
     """An authentic receipt, and the call that it is for."""
 
     leaf: ReceiptLeaf

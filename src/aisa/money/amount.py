@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from aisa.errors import InvalidAmount
 from aisa.money.currency import Currency, currency_by_code
-from aisa.money.units import check_units, format_units, parse_units
+from aisa.money.units import UNITS_MAX, check_units, format_units, parse_units
 
 
-@dataclass(frozen=True, slots=True)
-class Amount:
+class Amount(msgspec.Struct, frozen=True, gc=False):
     """So many units of one currency.
 
     Raises:
@@ -21,7 +20,9 @@ class Amount:
     currency: Currency
 
     def __post_init__(self) -> None:
-        check_units(self.units)
+        units = self.units
+        if type(units) is not int or not 0 <= units <= UNITS_MAX:
+            check_units(units)
 
     def __add__(self, other: Amount) -> Amount:
         return Amount(self.units + self._same(other), self.currency)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+import msgspec
+
 from aisa.errors import AisaError, class_by_slug
 from aisa.money import Amount
 from aisa.protocol.aip import ReceiptLeaf
@@ -25,8 +27,7 @@ class Outcome(Enum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True)
-class Payment:
+class Payment(msgspec.Struct, frozen=True, gc=False):
     """One call's payment, as `on_payment` gets it and `Answer.payment` keeps it.
 
     `amount` is what the tick allowed, `charged` what the seller took. `problem` is the slug of what
@@ -55,8 +56,7 @@ class Payment:
         return class_by_slug(self.problem)() if self.problem else None
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """A seller's answer; `payment` is None where nothing was asked for."""
 
     status: int

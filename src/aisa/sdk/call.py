@@ -30,8 +30,7 @@ class Place:
     native: object = field(default=None, compare=False, repr=False)
 
 
-@dataclass(slots=True)
-class Call:
+class Call(msgspec.Struct):
     """A request, and the caller's wishes for it; `deadline_ms` is on the agent's clock."""
 
     method: str
@@ -44,7 +43,7 @@ class Call:
     call_id: str = ""
     is_known: bool = False
     """Whether the wallet keeps the call's id already."""
-    _digest: bytes = field(default=b"", repr=False)
+    _digest: bytes = b""
 
     @property
     def digest(self) -> bytes:

@@ -7,7 +7,7 @@ the asynchronous agent, the synchronous one and the adapters.
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Final, NoReturn
+from typing import Final, NoReturn, cast
 
 from aisa import faults
 from aisa.channel.payer import check_call
@@ -93,7 +93,16 @@ def pay(purse: Purse, call: Call) -> Dance[Answer]:
         route = yield from meet(purse, call, reply)
     tries = 0
     while True:
-        ticket = yield from take(purse, call, route)
+        seller, price = route.seller, route.price
+        if _is_too_dear(call, seller, price):
+            refuse_price(seller, price)
+        ticket = take_at_hand(purse, call, seller, price)
+        if ticket is None:
+            ticket = yield from take(purse, call, seller, price)
+        till = seller.till
+        if till is not None and till.is_lease_due():
+            till.is_leasing = True
+            yield Aside(lease_ahead(purse, seller, till, price))
         ticket.tries = tries
         done = yield from play(purse, call, ticket)
         if isinstance(done, Answer):
@@ -118,38 +127,42 @@ def _is_too_dear(call: Call, seller: Seller, price: int) -> bool:
     return maximum is not None and (maximum.currency != seller.currency or price > maximum.units)
 
 
-def check_price(call: Call, seller: Seller, price: int) -> None:
-    """Check a price against what the caller and the owner allow for one call.
-
-    Raises:
-        BudgetExceeded: it is above `price_max` or the budget per call.
-    """
-    if _is_too_dear(call, seller, price):
-        check_call(price, seller.limits)
-        raise BudgetExceeded(
-            f"the call costs {Amount(price, seller.currency)}, above price_max",
-            hint="raise price_max for this call",
-            limit="price_max",
-            amount_units=price,
-        )
+def refuse_price(seller: Seller, price: int) -> NoReturn:
+    """Raise which limit a price is above: the budget per call, or else `price_max`."""
+    check_call(price, seller.limits)
+    raise BudgetExceeded(
+        f"the call costs {Amount(price, seller.currency)}, above price_max",
+        hint="raise price_max for this call",
+        limit="price_max",
+        amount_units=price,
+    )
 
 
-def take(purse: Purse, call: Call, route: Route) -> Dance[Ticket]:
-    """Take a tick for the call from this process's lane, leasing or opening what is missing."""
-    seller, price = route.seller, route.price
-    check_price(call, seller, price)
+def take(purse: Purse, call: Call, seller: Seller, price: int) -> Dance[Ticket]:
+    """Take a tick for the call, after leasing or opening what is missing for it."""
     while True:
         till = seller.till
         if till is None or not till.is_usable(purse.clock() // 1000):
-            till = yield from ready_till(purse, seller, price)
-        meter = till.meter
-        seq = meter.take(price)
-        if seq:
-            break
-        try:
-            yield from lease(purse, seller, till, price)
-        except ChannelUnknown:
-            yield from drop_till(purse, seller, till)
+            yield from ready_till(purse, seller, price)
+        else:
+            try:
+                yield from lease(purse, seller, till, price)
+            except ChannelUnknown:
+                yield from drop_till(purse, seller, till)
+        ticket = take_at_hand(purse, call, seller, price)
+        if ticket is not None:
+            return ticket
+
+
+def take_at_hand(purse: Purse, call: Call, seller: Seller, price: int) -> Ticket | None:
+    """Take a tick for the call from this process's lane; None if something is missing first."""
+    till = seller.till
+    if till is None or not till.is_usable(purse.clock() // 1000):
+        return None
+    meter = till.meter
+    seq = meter.take(price)
+    if not seq:
+        return None
     tick = Tick(till.channel, meter.lane, seq, price).seal(till.keys.tick, call.digest)
     ticket = Ticket(
         till.channel,
@@ -168,9 +181,6 @@ def take(purse: Purse, call: Call, route: Route) -> Dance[Ticket]:
         voucher = meter.voucher_due()
         if voucher:
             ticket.voucher, ticket.covers = voucher, meter.leased
-    if not till.is_leasing and meter.leased - meter.taken < till.low:
-        till.is_leasing = True
-        yield Aside(lease_ahead(purse, seller, till, price))
     return ticket
 
 
@@ -184,7 +194,9 @@ def play(purse: Purse, call: Call, ticket: Ticket) -> Dance[Answer | Route]:
         yield from write_down(purse, call, ticket)
     while True:
         reply = yield from send_ticket(purse, call, ticket)
-        answer = yield from judge(purse, call, ticket, reply)
+        answer = judge(purse, call, ticket, reply)
+        if len(purse.receipts) >= RECEIPTS_MAX:
+            yield Aside(keep_receipts_aside(purse))
         if answer is not None:
             return answer
         error = error_in(reply)
@@ -236,20 +248,21 @@ def send_ticket(purse: Purse, call: Call, ticket: Ticket) -> Dance[Reply]:
         request = call.request(ticket.headers(), purse.clock())
         faults.hit("agent.send.before")
         try:
-            reply = yield from send(request)
+            reply = cast("Reply | Lost", (yield request))
         except InvalidRequest:
             ticket.give_back(ticket.amount)
             raise
         except BaseException:
             note_unknown(purse, call, ticket)
             raise
-        if isinstance(reply, Reply):
+        if type(reply) is Reply:
             faults.hit("agent.send.after")
             ticket.is_sent = True
             return reply
-        ticket.is_sent = ticket.is_sent or reply.is_sent
+        lost = cast("Lost", reply)
+        ticket.is_sent = ticket.is_sent or lost.is_sent
         if purse.clock() + delay * 1000 > call.deadline_ms:
-            yield from give_up(purse, call, ticket, reply)
+            yield from give_up(purse, call, ticket, lost)
         try:
             yield Pause(delay)
         except BaseException:
@@ -286,7 +299,7 @@ def give_up(purse: Purse, call: Call, ticket: Ticket, lost: Lost) -> Dance[None]
     )
 
 
-def judge(purse: Purse, call: Call, ticket: Ticket, reply: Reply) -> Dance[Answer | None]:
+def judge(purse: Purse, call: Call, ticket: Ticket, reply: Reply) -> Answer | None:
     """Return the answer if the reply decides the payment, None if it is to be tried again.
 
     Raises:
@@ -299,8 +312,6 @@ def judge(purse: Purse, call: Call, ticket: Ticket, reply: Reply) -> Dance[Answe
     header = reply.headers.get(RECEIPT)
     if header is not None:
         payment = _book(purse, call, ticket, reply, header, now_ms)
-        if len(purse.receipts) >= RECEIPTS_MAX:
-            yield Aside(keep_receipts_aside(purse))
     elif status == 402 or (status in {429, 503} and _may_wait(purse, call, reply)):
         return None
     elif status == 409 and isinstance(error := error_in(reply), AnswerGone):

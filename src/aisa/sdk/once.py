@@ -94,7 +94,7 @@ def _repeat(purse: Purse, call: Call, known: WalletCall) -> Dance[Answer | None]
     ticket = yield from _ticket_of(purse, call, known)
     while True:
         reply = yield from send_ticket(purse, call, ticket)
-        answer = yield from judge(purse, call, ticket, reply)
+        answer = judge(purse, call, ticket, reply)
         if answer is not None:
             return None if answer.payment and _is_failed(answer) else answer
         error = error_in(reply)

@@ -100,6 +100,11 @@ class Till:
         """Whether the session lasts for another call."""
         return now_s < self.session.expiry - EXPIRY_MARGIN_S
 
+    def is_lease_due(self) -> bool:
+        """Whether the next slice is to be leased ahead, and nobody does yet."""
+        meter = self.meter
+        return not self.is_leasing and meter.leased - meter.taken < self.low
+
 
 @dataclass(slots=True, eq=False)
 class Seller:

@@ -10,14 +10,15 @@ from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, TypeVar, cast
 
+import msgspec
+
 from aisa.client.call import Call as NodeCall
 from aisa.identity import Signer
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(msgspec.Struct, frozen=True):
     """A seller's whole answer; `headers` ignores case, `challenges` are those of a 402.
 
     One that `is_cut` was longer than the agent reads, and has no content.
@@ -38,8 +39,7 @@ class Lost:
     reason: str
 
 
-@dataclass(slots=True)
-class Send:
+class Send(msgspec.Struct):
     """Send a request to a seller, follow no redirect, and answer `Reply` or `Lost`.
 
     `native` is the URL as the HTTP client's own object, where there is one.

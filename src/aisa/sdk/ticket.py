@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from base64 import urlsafe_b64decode
-from dataclasses import dataclass, field
+from binascii import a2b_base64
 from hashlib import sha256
 from hmac import compare_digest
 from typing import Final
@@ -27,7 +26,7 @@ RECEIPT: Final = "payment-receipt"
 RECEIPT_CHARS_MAX: Final = 1024
 
 
-class _ReceiptJson(msgspec.Struct, frozen=True):
+class _ReceiptJson(msgspec.Struct, frozen=True, gc=False):
     status: str
     method: str
     reference: str
@@ -39,8 +38,7 @@ class _ReceiptJson(msgspec.Struct, frozen=True):
 _decoder: Final = msgspec.json.Decoder(_ReceiptJson)
 
 
-@dataclass(slots=True, eq=False)
-class Ticket:
+class Ticket(msgspec.Struct, eq=False):
     """A tick, and what is needed to repeat it, to check its receipt and to return its amount.
 
     `till` and `meter` are None for a tick that another process made.
@@ -50,7 +48,7 @@ class Ticket:
     payee: bytes
     currency: Currency
     session: bytes
-    keys: SessionKeys = field(repr=False)
+    keys: SessionKeys
     lane: int
     seq: int
     amount: int
@@ -92,7 +90,10 @@ class Ticket:
         """Note that the seller let the tick in and charged so much."""
         if self.meter is not None and self.voucher:
             self.meter.mark_shown(self.covers)
-        self.give_back(self.amount - charged)
+        if charged == self.amount:
+            self.is_over = True
+        else:
+            self.give_back(self.amount - charged)
 
     def row(self, call: Call, now_ms: int) -> WalletCall:
         """Return the call as the wallet keeps it."""
@@ -116,6 +117,7 @@ class Ticket:
         self, call: Call, outcome: Outcome, *, charged: int, now_ms: int, problem: str = ""
     ) -> Payment:
         """Return the payment with this outcome."""
+        amount = Amount(self.amount, self.currency)
         return Payment(
             outcome,
             call.method,
@@ -124,8 +126,8 @@ class Ticket:
             self.channel,
             self.lane,
             self.seq,
-            Amount(self.amount, self.currency),
-            Amount(charged, self.currency),
+            amount,
+            amount if charged == self.amount else Amount(charged, self.currency),
             now_ms,
             call.call_id,
             problem,
@@ -148,16 +150,23 @@ def check_receipt(
         raise ReceiptInvalid(f"the receipt is malformed: {error.detail}") from error
     if said.reference != f"{ticket.lane}:{ticket.seq}" or charged > ticket.amount:
         raise ReceiptInvalid("the receipt is about another call, or charges more than was allowed")
-    answer = sha256(reply.content).digest()
+    key, request, status = ticket.keys.receipt, call.digest, reply.status
     # A streamed answer has no digest in its leaf.
-    for digest in (answer, NO_DIGEST):
+    for digest in (sha256(reply.content).digest(), NO_DIGEST):
         leaf = ReceiptLeaf(
-            ticket.channel, ticket.lane, ticket.seq, charged, call.digest, reply.status, digest
+            ticket.channel, ticket.lane, ticket.seq, charged, request, status, digest
         )
-        mac = leaf.mac(ticket.keys.receipt)
+        mac = leaf.mac(key)
         if compare_digest(base64url.encode(mac), said.mac):
             return WalletReceipt(leaf, mac, call.method, call.place.url, now_ms)
     raise ReceiptInvalid("the receipt's MAC is not the seller's over this call and its answer")
+
+
+def _plain(text: str) -> str:
+    """Return base64url in the standard alphabet; JSON in ASCII seldom needs the two that differ."""
+    if "-" in text or "_" in text:
+        return text.replace("-", "+").replace("_", "/")
+    return text
 
 
 def _read(header: str) -> _ReceiptJson:
@@ -165,7 +174,7 @@ def _read(header: str) -> _ReceiptJson:
         raise MalformedMessage("receipt is too long")
     try:
         # Not held to one spelling of base64: what it says is held to its MAC.
-        said = _decoder.decode(urlsafe_b64decode(header + "=="))
+        said = _decoder.decode(a2b_base64(_plain(header) + "=="))
         if not said.mac.isascii():
             raise MalformedMessage("receipt: mac is not base64url")
         return said
