@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from aisa.identity import SigningKey
 from aisa.paywall import PaywallOptions, paid
@@ -69,7 +70,11 @@ async def test_a_tick_for_another_url_body_method_or_amount(shop: Shop, payer: P
         await tick_call(shop, payer.tick(2, target="/other")),
     ]
     changed = Tick.decode(good)
-    others = (replace(changed, amount=101), replace(changed, seq=3), replace(changed, lane=1))
+    others = (
+        structs.replace(changed, amount=101),
+        structs.replace(changed, seq=3),
+        structs.replace(changed, lane=1),
+    )
     got += [await tick_call(shop, other.encode()) for other in others]
     assert {(one.status, one.slug) for one in got} == {(402, "tick-refused")}
     assert moved(shop, payer) == before
@@ -204,7 +209,7 @@ async def test_ticks_with_random_lanes_take_no_memory(shop: Shop, payer: Payer) 
     wide.make_session(asked.payee_x25519, shop.clock.now_s + 1000, count=65_535)
     await shop.open(wide)
     for lane in range(200):
-        forged = replace(Tick.decode(wide.tick(1, lane=lane + 1)), mac=bytes(16))
+        forged = structs.replace(Tick.decode(wide.tick(1, lane=lane + 1)), mac=bytes(16))
         assert (await tick_call(shop, forged.encode())).status in (402, 429)
     assert len(shop.channel(wide).lanes) == 1
 

@@ -9,7 +9,8 @@ from typing import Final
 from aisa.protocol.strictjson import malformed
 
 _TO_URL: Final = bytes.maketrans(b"+/", b"-_")
-_FROM_URL: Final = bytes.maketrans(b"-_", b"+/")
+# What only standard base64 has becomes a letter that the decoder refuses.
+_FROM_URL: Final = bytes.maketrans(b"-_+/=", b"+/***")
 _PADDING: Final = (b"", b"===", b"==", b"=")
 
 
@@ -29,11 +30,12 @@ def decode(text: str, what: str = "base64url", *, bytes_max: int) -> bytes:
         raise malformed(what, f"is longer than {bytes_max} bytes")
     try:
         raw = text.encode("ascii").translate(_FROM_URL)
-        data = binascii.a2b_base64(raw + _PADDING[len(raw) & 3])
+        rest = len(raw) & 3
+        data = binascii.a2b_base64(raw + _PADDING[rest], strict_mode=True)
     except ValueError:
         raise malformed(what, "is not base64url") from None
-    # The decoder skips what it does not know and ignores trailing bits; one spelling only is ours.
-    if encode(data) != text:
+    # Whole groups have one spelling. Of others the decoder ignores the trailing bits; we do not.
+    if rest and encode(data) != text:
         raise malformed(what, "is not unpadded, canonical base64url")
     return data
 

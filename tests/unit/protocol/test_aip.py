@@ -66,7 +66,7 @@ def changed(document: dict[str, Any], path: str, value: Any) -> bytes:
         (lambda: _tick(amount=2**63), "seq and amount"),
         (lambda: _tick(version=2), "version 2 is not 1"),
         (lambda: aip.Tick.decode("AAAA"), "Payment-Tick has 3 bytes"),
-        (lambda: replace(LEAF, status=70_000).pack(), "out of range"),
+        (lambda: msgspec.structs.replace(LEAF, status=70_000).pack(), "out of range"),
         (lambda: aip.merkle_root([]), "no root"),
         (lambda: _proof(index=5).root(), "outside its batch"),
         (lambda: _proof(index=-1).root(), "outside its batch"),
@@ -201,7 +201,7 @@ def test_a_receipt_is_authentic_under_its_own_key_only() -> None:
     receipt = aip.CallReceipt(LEAF, LEAF.mac(KEY))
     assert receipt.is_authentic(KEY)
     assert not receipt.is_authentic(bytes(32))
-    assert not replace(receipt, leaf=replace(LEAF, units=4)).is_authentic(KEY)
+    assert not replace(receipt, leaf=msgspec.structs.replace(LEAF, units=4)).is_authentic(KEY)
 
 
 def test_messages_of_two_kinds_never_look_alike() -> None:

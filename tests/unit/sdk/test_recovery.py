@@ -275,7 +275,7 @@ def test_a_proof_convinces_only_of_its_own_leaf(make_agent: Make, seller: Seller
     payee = seller.signer.public_key
     thief = SigningKey(bytes([5]) * 32)
     for forged in (
-        replace(proof, leaf=replace(proof.leaf, units=1)),
+        replace(proof, leaf=msgspec.structs.replace(proof.leaf, units=1)),
         replace(proof, batch=6),
         replace(proof, signature=bytes(64)),
         proof_of(receipt, thief),

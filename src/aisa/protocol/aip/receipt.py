@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
+
 from aisa.errors import MalformedMessage
 from aisa.protocol.frame import frame, u32, u64
 
@@ -22,8 +24,7 @@ PATH_MAX: Final = 32
 NO_DIGEST: Final = bytes(32)
 
 
-@dataclass(frozen=True, slots=True)
-class ReceiptLeaf:
+class ReceiptLeaf(msgspec.Struct, frozen=True, gc=False):
     """One charged call: what was asked (`request`), what was answered, how many units it cost.
 
     `answer` is SHA-256 of the answer's body, or 32 zero bytes where the body was streamed.

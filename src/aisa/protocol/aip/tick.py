@@ -8,8 +8,10 @@ from __future__ import annotations
 import hashlib
 import hmac
 import struct
-from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
+
+import msgspec
 
 from aisa.errors import MalformedMessage
 from aisa.protocol import base64url
@@ -22,6 +24,7 @@ SIZE: Final = HEAD_SIZE + MAC_SIZE
 TEXT_SIZE: Final = SIZE // 3 * 4
 EMPTY_BODY_DIGEST: Final = hashlib.sha256(b"").digest()
 _REQUEST: Final = b"AISA-REQUEST/1"
+_TARGET_KEPT_MAX: Final = 512
 
 
 def request_digest(method: bytes, origin: bytes, target: bytes, body_digest: bytes) -> bytes:
@@ -30,14 +33,25 @@ def request_digest(method: bytes, origin: bytes, target: bytes, body_digest: byt
     `origin` is the seller's configured public origin (`https://api.example`), `target` the raw
     path and query as sent, `body_digest` SHA-256 of the body.
     """
+    if body_digest == EMPTY_BODY_DIGEST and len(target) <= _TARGET_KEPT_MAX:
+        return _bodyless_digest(method, origin, target)
+    return _digest(method, origin, target, body_digest)
+
+
+def _digest(method: bytes, origin: bytes, target: bytes, body_digest: bytes) -> bytes:
     lengths = struct.pack(">HHI", len(method), len(origin), len(target))
     return hashlib.sha256(
         b"".join((_REQUEST, lengths, method, origin, target, body_digest))
     ).digest()
 
 
-@dataclass(frozen=True, slots=True)
-class Tick:
+@lru_cache(maxsize=4096)
+def _bodyless_digest(method: bytes, origin: bytes, target: bytes) -> bytes:
+    """The digest of a call that both ends see again and again; long targets are not kept."""
+    return _digest(method, origin, target, EMPTY_BODY_DIGEST)
+
+
+class Tick(msgspec.Struct, frozen=True, gc=False):
     """At most `amount` units for call number `seq` (from 1) of `lane`, on one channel."""
 
     channel: bytes
