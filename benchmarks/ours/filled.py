@@ -86,7 +86,7 @@ def _fill(
         connection.executemany(schema.INSERT_CHARGE, (_charge(n) for n in numbers))
         batches = sorted({n // CHARGES_PER_BATCH + 1 for n in numbers})
         connection.executemany(
-            "INSERT OR IGNORE INTO batch VALUES (?,?)",
+            "INSERT OR IGNORE INTO batch (number, at_ms) VALUES (?,?)",
             ((number, filling.now_s * 1000) for number in batches),
         )
         connection.execute("COMMIT")

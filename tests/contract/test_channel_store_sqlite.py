@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from aisa.channel.sqlite import SqliteChannelStore
 from aisa.channel.store import StoreBatch
 from aisa.errors import ConfigInvalid, FileOwned, StoreUnavailable
-from tests.contract.channel_store_suite import T0, ChannelStoreSuite, channel_row
+from tests.contract.channel_store_suite import T0, ChannelStoreSuite, channel_row, charge
 
 PAYEE = bytes([5]) * 32
 
@@ -91,6 +92,28 @@ def test_a_newer_file_is_left_alone(tmp_path: Path) -> None:
     raw.close()
     with pytest.raises(ConfigInvalid, match="version 99"):
         SqliteChannelStore(path, PAYEE)
+
+
+def test_a_file_of_version_1_keeps_its_charges_and_forgets_its_answers(tmp_path: Path) -> None:
+    path = tmp_path / "s.sqlite"
+    made = charge(1, 100)
+    with closing(SqliteChannelStore(path, PAYEE)) as store:
+        store.commit(StoreBatch(1, T0, new_channels=(channel_row(),)))
+        store.commit(StoreBatch(2, T0, channels=(channel_row(charged=100),), charges=(made,)))
+    with sqlite3.connect(path) as raw:
+        raw.executescript(
+            "ALTER TABLE batch DROP COLUMN answers;"
+            "CREATE TABLE answers (batch INTEGER PRIMARY KEY, body BLOB NOT NULL) STRICT;"
+            "PRAGMA user_version=1;"
+        )
+    raw.close()
+    with closing(SqliteChannelStore(path, PAYEE)) as store:
+        stored = store.charge(1, 0, 1)
+        assert stored is not None
+        assert stored.charge == made._replace(answer=b"")
+    with sqlite3.connect(path) as raw:
+        assert raw.execute("PRAGMA user_version").fetchone() == (2,)
+    raw.close()
 
 
 def test_what_is_no_database_is_refused(tmp_path: Path) -> None:

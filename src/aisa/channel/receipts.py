@@ -11,6 +11,7 @@ from aisa.channel.store import Charge
 from aisa.identity import Signer
 from aisa.protocol import base64url
 from aisa.protocol.aip import ReceiptLeaf, ReceiptProof, merkle_path
+from aisa.protocol.timestamp import format_timestamp
 
 
 def leaf_of(charge: Charge, channel: bytes) -> ReceiptLeaf:
@@ -26,8 +27,8 @@ def leaf_of(charge: Charge, channel: bytes) -> ReceiptLeaf:
     )
 
 
-def receipt_header(leaf: ReceiptLeaf, receipt_key: bytes, timestamp: str) -> bytes:
-    """The `Payment-Receipt` of one call; `timestamp` is RFC 3339.
+def receipt_header(leaf: ReceiptLeaf, receipt_key: bytes, at_ms: int) -> bytes:
+    """The `Payment-Receipt` of one call that was charged at `at_ms` (unix milliseconds).
 
     This runs for every paid call: it writes what `mpp.Receipt(…).format()` would, without checking
     and sorting the members again. A test compares the two.
@@ -36,12 +37,13 @@ def receipt_header(leaf: ReceiptLeaf, receipt_key: bytes, timestamp: str) -> byt
     text = (
         f'{{"channel":"{_text(leaf.channel)}","charged":"{leaf.units}","mac":"{mac}",'
         f'"method":"aisa","reference":"{leaf.lane}:{leaf.seq}","status":"success",'
-        f'"timestamp":"{timestamp}"}}'
+        f'"timestamp":"{_moment(at_ms // 1000)}"}}'
     )
     return base64.urlsafe_b64encode(text.encode()).rstrip(b"=")
 
 
 _text = lru_cache(maxsize=4096)(base64url.encode)
+_moment = lru_cache(maxsize=16)(format_timestamp)
 
 
 def prove(leaves: Sequence[ReceiptLeaf], index: int, batch: int, signer: Signer) -> ReceiptProof:

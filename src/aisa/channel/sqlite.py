@@ -58,6 +58,7 @@ class SqliteChannelStore:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._owner = _own(path)
         self._pruned = 0
+        self._answers_pruned = 0
         try:
             with _guarded():
                 # It holds answers and a secret; SQLite gives its other files the same mode.
@@ -167,9 +168,10 @@ class SqliteChannelStore:
     def prune(self, *, answers_before_ms: int, charges_before_ms: int, batches_max: int) -> bool:
         """Forget answers, redeemed charges and closed channels that are old enough."""
         with self._transaction() as cursor:
-            oldest = cursor.execute(schema.OLDEST_ANSWERS, (batches_max,)).fetchall()
+            span = (self._answers_pruned, batches_max)
+            oldest = cursor.execute(schema.OLDEST_ANSWERS, span).fetchall()
             gone = [(number,) for number, at_ms in oldest if at_ms < answers_before_ms]
-            cursor.executemany("DELETE FROM answers WHERE batch=?", gone)
+            cursor.executemany("UPDATE batch SET answers=NULL WHERE number=?", gone)
             span = (self._pruned, batches_max)
             oldest = cursor.execute(schema.OLDEST_BATCHES, span).fetchall()
             old = [number for number, at_ms in oldest if at_ms < charges_before_ms]
@@ -178,6 +180,8 @@ class SqliteChannelStore:
             # Batches that still wait for a redemption are passed over until the next round.
             self._pruned = old[-1] if len(old) == batches_max else 0
             _forget_dead_channels(cursor, charges_before_ms)
+        if gone:
+            self._answers_pruned = gone[-1][0]
         return batches_max in (len(gone), len(old))
 
     def probe_ms(self) -> float:
@@ -220,9 +224,9 @@ class SqliteChannelStore:
     def _answer(self, batch: int, start: int, size: int) -> bytes:
         # substr on a blob column reads only the pages that it needs.
         row = self._maybe(
-            "SELECT substr(body, ?, ?) FROM answers WHERE batch=?", start + 1, size, batch
+            "SELECT substr(answers, ?, ?) FROM batch WHERE number=?", start + 1, size, batch
         )
-        return bytes(row[0]) if row else b""
+        return bytes(row[0]) if row and row[0] is not None else b""
 
     def _one(self, sql: str, *values: bytes | int) -> tuple[Any, ...]:
         row = self._maybe(sql, *values)
@@ -285,13 +289,15 @@ def _prepare(
             f"the seller's file is of version {version}, this program writes {schema.VERSION}",
             hint="use the newer version of aisa-node",
         )
-    if version == 0:
+    if version < schema.VERSION:
         connection.execute("BEGIN IMMEDIATE")
-        for statement in filter(str.strip, schema.TABLES.split(";")):
+        steps = schema.FROM_VERSION_1 if version else schema.TABLES
+        for statement in filter(str.strip, steps.split(";")):
             connection.execute(statement)
-        meta = {"payee": payee, "secret": random_bytes(32)}
-        meta |= dict.fromkeys(("batch_pruned", "channel_last", "probe"), 0)
-        connection.executemany("INSERT INTO meta VALUES (?,?)", meta.items())
+        if not version:
+            meta = {"payee": payee, "secret": random_bytes(32)}
+            meta |= dict.fromkeys(("batch_pruned", "channel_last", "probe"), 0)
+            connection.executemany("INSERT INTO meta VALUES (?,?)", meta.items())
         connection.execute(f"PRAGMA user_version={schema.VERSION}")
         connection.execute("COMMIT")
     bound = connection.execute("SELECT value FROM meta WHERE name='payee'").fetchone()[0]
@@ -316,10 +322,8 @@ def _write_charges(cursor: sqlite3.Cursor, batch: StoreBatch) -> None:
             )
         ],
     )
-    cursor.execute("INSERT INTO batch VALUES (?,?)", (batch.number, batch.at_ms))
-    if starts[-1]:
-        body = b"".join([charge.answer for charge in batch.charges])
-        cursor.execute("INSERT INTO answers VALUES (?,?)", (batch.number, body))
+    answers = b"".join([charge.answer for charge in batch.charges]) or None
+    cursor.execute("INSERT INTO batch VALUES (?,?,?)", (batch.number, batch.at_ms, answers))
 
 
 def _forget_closed_lanes(cursor: sqlite3.Cursor, batch: StoreBatch) -> None:
@@ -336,7 +340,6 @@ def _forget_batch(cursor: sqlite3.Cursor, number: int) -> None:
         return
     cursor.execute(schema.RAISE_SEQ_FLOORS, span)
     cursor.execute("DELETE FROM charge WHERE place >= ? AND place < ?", span)
-    cursor.execute("DELETE FROM answers WHERE batch=?", (number,))
     cursor.execute("DELETE FROM batch WHERE number=?", (number,))
     cursor.execute("UPDATE meta SET value=MAX(value, ?) WHERE name='batch_pruned'", (number,))
 

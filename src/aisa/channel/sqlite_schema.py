@@ -1,14 +1,15 @@
 """The tables of the payee's file, and its statements.
 
 A charge's rowid is its batch and place in it: charges are appended, a batch is one range, and only
-the small index (channel, lane, seq) is written at random. The answers of a batch are one blob.
+the small index (channel, lane, seq) is written at random. The answers of a batch are one blob in its row,
+until they are forgotten.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-VERSION: Final = 1
+VERSION: Final = 2
 PLACES: Final = 1024
 """A charge's rowid is its batch times this, plus its place."""
 
@@ -55,8 +56,7 @@ CREATE TABLE lane (
   seq_floor INTEGER NOT NULL DEFAULT 0,
   PRIMARY KEY (channel, lane)
 ) STRICT, WITHOUT ROWID;
-CREATE TABLE batch (number INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL) STRICT;
-CREATE TABLE answers (batch INTEGER PRIMARY KEY, body BLOB NOT NULL) STRICT;
+CREATE TABLE batch (number INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, answers BLOB) STRICT;
 CREATE TABLE charge (
   place INTEGER PRIMARY KEY,
   channel INTEGER NOT NULL,
@@ -73,6 +73,12 @@ CREATE TABLE charge (
 ) STRICT;
 CREATE UNIQUE INDEX charge_seq ON charge (channel, lane, seq);
 """
+
+FROM_VERSION_1: Final = """
+ALTER TABLE batch ADD COLUMN answers BLOB;
+DROP TABLE answers;
+"""
+"""What version 1 kept of answers had receipts in it; calls of its last ten minutes get 409."""
 
 INSERT_CHANNEL: Final = "INSERT INTO channel VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
 UPDATE_CHANNEL: Final = (
@@ -109,10 +115,10 @@ SELECT_SEQS: Final = (
     "SELECT seq FROM charge WHERE channel=? AND lane=? ORDER BY seq DESC LIMIT 1024"
 )
 SELECT_OWING: Final = "SELECT network, number, charged - redeemed FROM channel WHERE (charged > redeemed AND state = 0) OR state = 1"
-# Batches are numbered in the order of time, so the oldest of each kind are the first: no scan.
+# Batches are numbered in the order of time: what is old is read from where the last round ended.
 OLDEST_ANSWERS: Final = (
-    "SELECT answers.batch, batch.at_ms FROM answers JOIN batch ON batch.number = answers.batch"
-    " ORDER BY answers.batch LIMIT ?"
+    "SELECT number, at_ms FROM batch WHERE number > ? AND answers IS NOT NULL"
+    " ORDER BY number LIMIT ?"
 )
 OLDEST_BATCHES: Final = "SELECT number, at_ms FROM batch WHERE number > ? ORDER BY number LIMIT ?"
 IS_OWED: Final = (

@@ -13,7 +13,7 @@ from aisa import faults
 from aisa.channel.payee import PayeeCall
 from aisa.channel.receipts import receipt_header
 from aisa.errors import StoreUnavailable
-from aisa.paywall.asgi import EXPOSED, Message, Send, send_problem
+from aisa.paywall.asgi import HeaderList, Message, Send, send_problem
 from aisa.paywall.gatherer import Entry
 from aisa.paywall.paid import PaidCall
 from aisa.paywall.till import Till
@@ -51,8 +51,8 @@ class PaidAnswer:
         "_body_bytes",
         "_call",
         "_charging",
+        "_cors",
         "_digest",
-        "_has_origin",
         "_is_left",
         "_out",
         "_paid",
@@ -63,36 +63,27 @@ class PaidAnswer:
         "_start",
         "_swallows",
         "_till",
-        "_timestamp",
         "_voidable",
         "is_decided",
     )
 
     def __init__(
-        self,
-        till: Till,
-        call: PayeeCall,
-        paid: PaidCall,
-        send: Send,
-        timestamp: str,
-        *,
-        has_origin: bool,
+        self, till: Till, call: PayeeCall, paid: PaidCall, send: Send, cors: HeaderList
     ) -> None:
         self._till = till
         self._call = call
         self._paid = paid
         self._send = send
-        self._timestamp = timestamp
-        self._has_origin = has_origin
+        self._cors = cors
         self._start: Message | None = None
-        self._parts: list[bytes] = []
-        self._room = -1
+        self._parts: list[bytes] | None = None
+        self._room = 0
         self._passes = False
         self._swallows = False
         self._voidable = 0
         self._body_bytes = b""
         self._digest = b""
-        self._out: Message = {}
+        self._out: Message | None = None
         self._charging: asyncio.Future[StoreUnavailable | None] | None = None
         self._aside: asyncio.Task[None] | None = None
         self._is_left = False
@@ -144,15 +135,16 @@ class PaidAnswer:
             await self._send(message)
             return
         if not message.get("more_body", False):
-            if self._parts:
+            if self._parts is not None:
                 body = b"".join((*self._parts, body))
-                self._parts.clear()
+                self._parts = None
             if self._start.get("trailers"):
                 await self._stream({**message, "body": body})
             else:
                 self._whole(self._start, body)
             return
-        if self._room < 0:
+        if self._parts is None:
+            self._parts = []
             self._room = _declared_size(self._start)
         self._room -= len(body)
         if self._room < 0:
@@ -170,15 +162,16 @@ class PaidAnswer:
         self._swallows = True
         self._charging = self._till.gatherer.charge_soon(self, len(body))
 
-    def seal(self) -> Entry:
+    def seal(self, at_ms: int) -> Entry:
         """Make the receipt and what is kept of a whole answer."""
         out, body, digest = self._out, self._body_bytes, self._digest
+        assert out is not None
         status: int = out["status"]
-        self._add_receipt(out, digest)
         kept = b""
         if len(body) <= KEPT_BYTES_MAX:
             with suppress(TypeError):  # headers that no server can send either
                 kept = _encoder.encode((status, out["headers"], body))
+        self._add_receipt(out, digest, at_ms)
         return Entry(self._call, self._paid.units, status, digest, kept)
 
     def decided(self) -> None:
@@ -195,8 +188,10 @@ class PaidAnswer:
             await self._deliver()
 
     async def _deliver(self) -> None:
-        assert self._charging is not None
-        failed = await self._charging
+        charging, out = self._charging, self._out
+        assert charging is not None
+        assert out is not None
+        failed = await charging
         if failed is not None:
             await send_problem(self._send, StoreUnavailable(failed.detail), [])
             return
@@ -204,7 +199,7 @@ class PaidAnswer:
             self._voidable = self._paid.units
         faults.hit("seller.send.before")
         try:
-            await self._send(self._out)
+            await self._send(out)
             await self._send({"type": _BODY, "body": self._body_bytes})
         except Exception:
             await self.fail()
@@ -216,13 +211,13 @@ class PaidAnswer:
         start = self._start
         assert start is not None
         out = {**start, "headers": list(start.get("headers", ()))}
-        self._add_receipt(out, NO_DIGEST)
+        self._add_receipt(out, NO_DIGEST, self._till.clock())
         if not await self._charge(start["status"], NO_DIGEST, b""):
             return
         self._voidable = self._paid.units
         faults.hit("seller.send.before")
         await self._pass(out)
-        for part in self._parts:
+        for part in self._parts or ():
             await self._pass({"type": _BODY, "body": part, "more_body": True})
         await self._pass(message)
         faults.hit("seller.send.after")
@@ -247,7 +242,7 @@ class PaidAnswer:
         self._passes = True
         return True
 
-    def _add_receipt(self, out: Message, digest: bytes) -> None:
+    def _add_receipt(self, out: Message, digest: bytes, at_ms: int) -> None:
         call = self._call
         leaf = ReceiptLeaf(
             call.channel.id,
@@ -258,16 +253,15 @@ class PaidAnswer:
             out["status"],
             digest,
         )
-        receipt = receipt_header(leaf, call.lane.receipt_key, self._timestamp)
+        receipt = receipt_header(leaf, call.lane.receipt_key, at_ms)
         out["headers"].append((b"payment-receipt", receipt))
-        if self._has_origin:
-            out["headers"].append(EXPOSED)
+        out["headers"] += self._cors
 
 
-async def send_kept(send: Send, packed: bytes) -> None:
-    """Send an answer again as it was sent before."""
+async def send_kept(send: Send, packed: bytes, headers: HeaderList) -> None:
+    """Send an answer again as it was sent before; `headers` are those that were not kept."""
     kept = _decoder.decode(packed)
-    await send({"type": _START, "status": kept.status, "headers": kept.headers})
+    await send({"type": _START, "status": kept.status, "headers": kept.headers + headers})
     await send({"type": _BODY, "body": kept.body})
 
 

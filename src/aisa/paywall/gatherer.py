@@ -35,7 +35,7 @@ class _Committed(asyncio.Future["StoreUnavailable | None"]):
 
 
 class Entry(NamedTuple):
-    """A call to be charged; `answer` is what a repeat gets, packed, or empty."""
+    """A call to be charged; `answer` is what is kept for a repeat, packed, or empty."""
 
     call: PayeeCall
     units: int
@@ -47,8 +47,8 @@ class Entry(NamedTuple):
 class Draft(Protocol):
     """An answer whose charge is collected; it is sealed with its batch, in one tight loop."""
 
-    def seal(self) -> Entry:
-        """Return what is to be charged and kept."""
+    def seal(self, at_ms: int) -> Entry:
+        """Return what is to be charged and kept; the batch's time is the receipt's."""
         ...
 
     def decided(self) -> None:
@@ -261,7 +261,7 @@ class Gatherer:
         units_by_channel: dict[PayeeChannel, int] = dict.fromkeys(batch.channels, 0)
         units_by_lane: dict[PayeeLane, int] = dict.fromkeys(batch.lanes, 0)
         charges: list[Charge] = []
-        batch.entries += [draft.seal() for draft in batch.drafts]
+        batch.entries += [draft.seal(at_ms) for draft in batch.drafts]
         for call, units, status, digest, answer in batch.entries:
             channel, lane = call.channel, call.lane
             units_by_channel[channel] = total = units_by_channel.get(channel, 0) + units

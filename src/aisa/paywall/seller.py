@@ -27,7 +27,6 @@ from aisa.paywall.redeemer import HubClient, Redeemer, Sweep
 from aisa.paywall.sessions import SessionDesk
 from aisa.paywall.till import ANSWER_KEPT_MS, Till
 from aisa.protocol.aip import Hub, key_of_hub_network
-from aisa.protocol.timestamp import format_timestamp
 
 SESSION_PATH: Final = "/aisa/session"
 FEE_PPM_MAX: Final = 10_000
@@ -128,7 +127,6 @@ class Paywall:
         )
         self._options = options
         self._client_of = client_of or self._node_client
-        self._second = (-1, "")
         self._store: ChannelStore | None = None
         self._starting = asyncio.Lock()
         self._redeemers: dict[str, Redeemer] = {}
@@ -216,13 +214,6 @@ class Paywall:
         """
         for redeemer in self._redeemers.values():
             await redeemer.redeem_all()
-
-    def timestamp(self) -> str:
-        """The current second as RFC 3339, for receipts."""
-        second = self.clock() // 1000
-        if second != self._second[0]:
-            self._second = (second, format_timestamp(second))
-        return self._second[1]
 
     def _terms(self) -> OfferTerms:
         return OfferTerms(

@@ -16,6 +16,7 @@ from aisa.channel.payee import PayeeCall, PayeeChannel, Repeat
 from aisa.channel.payee_check import HubExposure, PayeeRules, check_open, check_terms
 from aisa.channel.payee_lane import LaneCall, PayeeLane
 from aisa.channel.payee_session import PayeeExchange
+from aisa.channel.receipts import leaf_of, receipt_header
 from aisa.channel.store import ChannelRow, ChannelState, ChannelStore, StoredChannel, StoredCharge
 from aisa.errors import ChannelUnknown, SessionExpired, TickRefused
 from aisa.paywall.gatherer import Gatherer
@@ -58,7 +59,7 @@ class Till:
         self._store = store
         self._rules = rules
         self._exchange = exchange
-        self._clock = clock
+        self.clock = clock
         self._on_hub_due = on_hub_due
         self._channels_max = channels_max
         self._hot: OrderedDict[bytes, PayeeChannel] = OrderedDict()
@@ -147,6 +148,12 @@ class Till:
         channel = self.find(tick.channel)
         return self._store.charge(channel.number, tick.lane, tick.seq)
 
+    def receipt(self, tick: Tick, stored: StoredCharge) -> bytes:
+        """The receipt of a charge as its answer carried it; the tick's MAC was good."""
+        channel = self.find(tick.channel)
+        lane = channel.lanes.get(tick.lane) or self._lane(channel, tick.lane, stored.at_ms // 1000)
+        return receipt_header(leaf_of(stored.charge, channel.id), lane.receipt_key, stored.at_ms)
+
     def release(self, call: PayeeCall) -> None:
         """An admitted call is not charged; whoever waits for it tries again."""
         channel = call.channel
@@ -167,7 +174,7 @@ class Till:
         """Take back a charge whose answer could not be sent, within the bounds of that."""
         # After its commit the call's channel may have been forgotten and read in anew.
         is_current = self._hot.get(call.channel.id) is call.channel
-        if not is_current or not call.channel.start_void(units, self._clock()):
+        if not is_current or not call.channel.start_void(units, self.clock()):
             return False
         await self.gatherer.void(call, units)
         return True

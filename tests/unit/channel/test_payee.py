@@ -33,6 +33,7 @@ from aisa.identity import SigningKey, verify_signature
 from aisa.protocol import base64url
 from aisa.protocol.aip import ReceiptLeaf, Session, Tick, payee_exchange_bytes
 from aisa.protocol.mpp import Receipt
+from aisa.protocol.timestamp import parse_timestamp
 from tests.integration.paying import (
     HUB_KEY,
     NETWORK,
@@ -344,7 +345,8 @@ def test_the_receipt_header_is_what_mpp_would_write(payer: Payer) -> None:
         "mac": base64url.encode(leaf.mac(b"key")),
     }
     expected = Receipt("aisa", moment, "4:5", other).format()
-    assert receipt_header(leaf, b"key", moment).decode() == expected
+    at_ms = parse_timestamp(moment, "moment") * 1000 + 999
+    assert receipt_header(leaf, b"key", at_ms).decode() == expected
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7, 32])

@@ -169,7 +169,7 @@ def streamed_receipt(seller: SellerSim, tick: Tick, request: Send) -> str:
     keys = next(k for s, k in seller.ledger.sessions if tick.lane in s.lanes)
     digest = request_digest(b"GET", ORIGIN.encode(), b"/hello", sha256(b"").digest())
     leaf = ReceiptLeaf(tick.channel, tick.lane, tick.seq, PRICE, digest, 200, NO_DIGEST)
-    return receipt_header(leaf, keys.receipt, "2027-01-15T08:00:00Z").decode()
+    return receipt_header(leaf, keys.receipt, 1_800_000_000_000).decode()
 
 
 def test_an_answer_that_is_too_long_is_unknown_and_may_be_asked_for_again(
