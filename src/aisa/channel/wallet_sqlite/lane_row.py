@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from typing import Final
 
 from aisa.channel.payer import (
     ChannelState,
@@ -13,6 +14,7 @@ from aisa.channel.payer import (
     Limits,
     PayerChannel,
     Spent,
+    Standing,
     day_of,
     plan_lease,
     rest_of_lane,
@@ -28,13 +30,25 @@ from aisa.channel.wallet_sqlite.row import channel_of, session_of
 from aisa.errors import NotFound, StateConflict
 from aisa.protocol.aip import LaneClosed, Session
 
+_STANDING: Final = (
+    "SELECT state, deposit, sent, signed, currency, payee, EXISTS ("
+    "  SELECT 1 FROM lanes JOIN sessions USING (session)"
+    "  WHERE lanes.channel = channels.channel AND lane = ?"
+    "  AND lanes.state = 'open' AND sessions.state = 'live' AND owner = ?"
+    ") FROM channels WHERE channel = ?"
+)
+
 
 def read_channel(db: sqlite3.Connection, channel: bytes) -> PayerChannel:
     """Return a channel; raises NotFound."""
     row = db.execute("SELECT * FROM channels WHERE channel = ?", (channel,)).fetchone()
     if row is None:
-        raise NotFound(f"the wallet has no channel {channel.hex()[:16]}")
+        raise _no_channel(channel)
     return channel_of(row)
+
+
+def _no_channel(channel: bytes) -> NotFound:
+    return NotFound(f"the wallet has no channel {channel.hex()[:16]}")
 
 
 def make_session(db: sqlite3.Connection, plan: SessionPlan, owner: str) -> WalletSession:
@@ -44,7 +58,7 @@ def make_session(db: sqlite3.Connection, plan: SessionPlan, owner: str) -> Walle
         (LANES_PER_SESSION, plan.channel),
     ).fetchone()
     if row is None:
-        raise NotFound(f"the wallet has no channel {plan.channel.hex()[:16]}")
+        raise _no_channel(plan.channel)
     session = Session(
         plan.channel,
         plan.payer_x25519,
@@ -115,24 +129,23 @@ def lease(
     owner: str,
 ) -> Lease | DepositShort:
     """Count a slice as sent, if this process owns the lane and the owner's limits allow it."""
-    before = read_channel(db, channel)
-    if before.state is not ChannelState.OPEN:
-        raise StateConflict(f"the channel is {before.state.value}")
-    owned = db.execute(
-        "SELECT 1 FROM lanes JOIN sessions USING (session) WHERE lanes.channel = ? AND lane = ?"
-        " AND lanes.state = 'open' AND sessions.state = 'live' AND owner = ?",
-        (channel, lane, owner),
-    ).fetchone()
-    if owned is None:
+    row = db.execute(_STANDING, (lane, owner, channel)).fetchone()
+    if row is None:
+        raise _no_channel(channel)
+    state, deposit, sent, signed, currency, payee, is_owned = row
+    if state != ChannelState.OPEN.value:
+        raise StateConflict(f"the channel is {state}")
+    if not is_owned:
         raise StateConflict(f"lane {lane} is not this process's to use")
-    spent = read_spent(db, before.terms.currency, day_of(now_ms), before.terms.payee)
-    planned = plan_lease(before, spent, limits, ask)
-    if isinstance(planned, DepositShort):
-        return planned
-    after, granted = planned
+    day, spent = day_of(now_ms), Spent()
+    if limits.per_seller is not None or limits.per_day is not None:
+        spent = read_spent(db, currency, day, payee)
+    granted = plan_lease(Standing(deposit, sent, signed), spent, limits, ask)
+    if isinstance(granted, DepositShort):
+        return granted
     db.execute(
         "UPDATE channels SET sent = ?, signed = ? WHERE channel = ?",
-        (after.sent, after.signed, channel),
+        (sent + granted.units, granted.ceiling, channel),
     )
     db.execute(
         "UPDATE lanes SET leased = leased + ? WHERE channel = ? AND lane = ?",
@@ -142,7 +155,7 @@ def lease(
         db.execute(
             "INSERT INTO spends VALUES (?, ?, ?, ?)"
             " ON CONFLICT DO UPDATE SET units = units + excluded.units",
-            (day_of(now_ms), after.terms.currency, after.terms.payee, granted.charge),
+            (day, currency, payee, granted.charge),
         )
     return granted
 
