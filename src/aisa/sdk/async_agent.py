@@ -69,9 +69,12 @@ def _timeout(seconds: int) -> aiohttp.ClientTimeout:
 
 
 async def _read(response: aiohttp.ClientResponse, bytes_max: int) -> bytes | None:
+    reader = response.content
+    if reader.is_eof() and reader.total_bytes <= bytes_max:
+        return reader.read_nowait()
     content = None
     try:
-        content = await read_chunks_async(response.content.iter_any(), bytes_max)
+        content = await read_chunks_async(reader.iter_any(), bytes_max)
     finally:
         if content is None:
             response.close()
