@@ -156,7 +156,7 @@ class AsyncAgent:
             call.price_max = amount_of(price_max)
         if call_id:
             call.call_id = call_id
-        return await self.perform(call)
+        return await self._driver.drive(perform(self._purse, call))
 
     async def get(
         self,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 SLOW_S: Final = 0.003
-ASIDE_MIN: Final = 16
+ASIDE_MIN: Final = 4
 ASIDE_MAX: Final = 4096
 
 
