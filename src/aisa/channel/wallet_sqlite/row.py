@@ -84,15 +84,16 @@ def receipt_of(row: sqlite3.Row) -> WalletReceipt:
 def receipt_row(receipt: WalletReceipt) -> tuple[object, ...]:
     """Return a receipt's columns."""
     leaf = receipt.leaf
+    # The module asks of each bytes object whether it has an adapter, and of a bytearray it does not.
     return (
-        leaf.channel,
+        bytearray(leaf.channel),
         leaf.lane,
         leaf.seq,
         leaf.units,
-        leaf.request,
+        bytearray(leaf.request),
         leaf.status,
-        leaf.answer,
-        receipt.mac,
+        bytearray(leaf.answer),
+        bytearray(receipt.mac),
         receipt.method,
         receipt.url,
         receipt.at_ms,
