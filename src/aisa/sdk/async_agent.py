@@ -151,11 +151,9 @@ class AsyncAgent:
                 of the payment.
             AisaError: the class that the seller's or the node's refusal names.
         """
-        call = self._call(method, url, headers, content, json, timeout_s)
-        if price_max is not None:
-            call.price_max = amount_of(price_max)
-        if call_id:
-            call.call_id = call_id
+        call = self._call(
+            method, url, headers, content, json, timeout_s, call_id=call_id, price_max=price_max
+        )
         return await self._driver.drive(perform(self._purse, call))
 
     async def get(
@@ -168,14 +166,10 @@ class AsyncAgent:
         timeout_s: float | None = None,
     ) -> Answer:
         """GET a URL; as `request`."""
-        return await self.request(
-            "GET",
-            url,
-            headers=headers,
-            call_id=call_id,
-            price_max=price_max,
-            timeout_s=timeout_s,
+        call = self._call(
+            "GET", url, headers, None, None, timeout_s, call_id=call_id, price_max=price_max
         )
+        return await self._driver.drive(perform(self._purse, call))
 
     async def post(
         self,
@@ -189,16 +183,10 @@ class AsyncAgent:
         timeout_s: float | None = None,
     ) -> Answer:
         """POST to a URL; as `request`."""
-        return await self.request(
-            "POST",
-            url,
-            headers=headers,
-            content=content,
-            json=json,
-            call_id=call_id,
-            price_max=price_max,
-            timeout_s=timeout_s,
+        call = self._call(
+            "POST", url, headers, content, json, timeout_s, call_id=call_id, price_max=price_max
         )
+        return await self._driver.drive(perform(self._purse, call))
 
     async def quote(self, url: str, *, method: str = "GET") -> Quote:
         """Ask what a call costs, without paying."""
@@ -280,6 +268,9 @@ class AsyncAgent:
         content: bytes | str | None,
         json: object,
         timeout_s: float | None,
+        *,
+        call_id: str | None = None,
+        price_max: Amount | str | None = None,
     ) -> Call:
         body, content_type = encode_content(content, json)
         seconds = self._timeout_s if timeout_s is None else timeout_s
@@ -290,6 +281,8 @@ class AsyncAgent:
             body,
             self._purse.clock() + int(seconds * 1000),
             seconds,
+            None if price_max is None else amount_of(price_max),
+            call_id or "",
         )
 
     async def _send(self, request: Send) -> Reply | Lost:

@@ -129,7 +129,8 @@ def lease(
     owner: str,
 ) -> Lease | DepositShort:
     """Count a slice as sent, if this process owns the lane and the owner's limits allow it."""
-    row = db.execute(_STANDING, (lane, owner, channel)).fetchone()
+    key = bytearray(channel)  # as `row.receipt_row` has it
+    row = db.execute(_STANDING, (lane, owner, key)).fetchone()
     if row is None:
         raise _no_channel(channel)
     state, deposit, sent, signed, currency, payee, is_owned = row
@@ -145,11 +146,11 @@ def lease(
         return granted
     db.execute(
         "UPDATE channels SET sent = ?, signed = ? WHERE channel = ?",
-        (sent + granted.units, granted.ceiling, channel),
+        (sent + granted.units, granted.ceiling, key),
     )
     db.execute(
         "UPDATE lanes SET leased = leased + ? WHERE channel = ? AND lane = ?",
-        (granted.units, channel, lane),
+        (granted.units, key, lane),
     )
     if granted.charge:
         db.execute(
