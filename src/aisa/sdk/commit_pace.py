@@ -2,7 +2,8 @@
 
 On a quick disk the wait is shorter than handing it over: two threads that both compute fight for
 the interpreter, and every call in flight pays for that. One commit that takes long is enough to hand
-the next ones over, more of them each time.
+the next ones over: twice as many each time, half as many again after each one that was quick. A busy
+processor makes a commit long now and then, a slow disk nearly always.
 """
 
 from __future__ import annotations
@@ -36,4 +37,4 @@ class CommitPace:
             self._left = self._aside
             self._aside = min(self._aside * 2, ASIDE_MAX)
         elif self._aside > ASIDE_MIN:
-            self._aside -= 1
+            self._aside //= 2

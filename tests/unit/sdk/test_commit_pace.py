@@ -41,6 +41,16 @@ def test_a_disk_that_was_slow_once_is_trusted_again():
     assert [pace.may_stay() for _ in range(ASIDE_MIN + 1)] == [False] * ASIDE_MIN + [True]
 
 
+def test_a_disk_that_is_mostly_quick_is_seldom_left():
+    pace = CommitPace()
+    stayed = 0
+    for _ in range(1000):
+        if pace.may_stay():
+            stayed += 1
+            pace.note(SLOW_S if stayed % 4 == 0 else 0.0003)
+    assert stayed > 400
+
+
 async def _never(request: Send) -> Any:
     raise AssertionError(request)
 
