@@ -15,6 +15,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Final
 
 from aisa import faults
@@ -71,6 +72,17 @@ class SqliteChannelStore:
             os.close(self._owner)
             raise
 
+    def keep_lock(self) -> None:
+        """Hold SQLite's lock between commits too, and read through the connection that writes.
+
+        A commit then takes a fifth less time. Only for an owner that reads and commits on one
+        thread: through one connection a reader would see what is not committed yet.
+        """
+        with _guarded():
+            self._reader.close()
+            self._reader = self._writer
+            self._writer.execute("PRAGMA locking_mode=EXCLUSIVE")
+
     def close(self) -> None:
         """Close the file and give it up."""
         if self._owner >= 0:
@@ -101,26 +113,7 @@ class SqliteChannelStore:
     def commit(self, batch: StoreBatch) -> None:
         """Write the batch durably; a failure leaves nothing of it."""
         with self._transaction() as cursor:
-            if batch.lanes:
-                cursor.executemany(schema.PUT_LANE, [_lane_tuple(row) for row in batch.lanes])
-                _forget_closed_lanes(cursor, batch)
-            if batch.new_channels:
-                rows = [_channel_tuple(row) for row in batch.new_channels]
-                cursor.executemany(schema.INSERT_CHANNEL, rows)
-                last = max(row.number for row in batch.new_channels)
-                cursor.execute("UPDATE meta SET value=? WHERE name='channel_last'", (last,))
-            if batch.channels:
-                cursor.executemany(schema.UPDATE_CHANNEL, [_totals(row) for row in batch.channels])
-            if batch.sessions:
-                rows = [_session_tuple(row) for row in batch.sessions]
-                cursor.executemany(schema.INSERT_SESSION, rows)
-                ended_s = batch.at_ms // 1000 - SESSION_KEPT_S
-                ends = {(row.channel, ended_s, SESSIONS_MAX) for row in batch.sessions}
-                cursor.executemany(schema.FORGET_SESSIONS, ends)
-            if batch.charges:
-                _write_charges(cursor, batch)
-            if batch.voids:
-                cursor.executemany(schema.VOID_CHARGE, batch.voids)
+            _write(cursor, batch)
             faults.hit("seller.commit.before")
         faults.hit("seller.commit.after")
 
@@ -194,19 +187,8 @@ class SqliteChannelStore:
             times.append(time.perf_counter() - start)
         return statistics.median(times) * 1000
 
-    @contextmanager
-    def _transaction(self) -> Generator[sqlite3.Cursor]:
-        with _guarded():
-            cursor = self._writer.cursor()
-            cursor.execute("BEGIN IMMEDIATE")
-            try:
-                yield cursor
-                cursor.execute("COMMIT")
-            except BaseException:
-                # A full disk may have ended the transaction already.
-                with suppress(sqlite3.Error):
-                    self._writer.rollback()
-                raise
+    def _transaction(self) -> _Transaction:
+        return _Transaction(self._writer)
 
     def _channel(self, sql: str, key: bytes | int) -> StoredChannel | None:
         found = self._maybe(sql, key)
@@ -243,12 +225,53 @@ class SqliteChannelStore:
             return self._reader.execute(sql, values).fetchall()
 
 
+class _Transaction:
+    """One durable transaction. A class, since every batch pays for a generator's frames."""
+
+    __slots__ = ("_writer",)
+
+    def __init__(self, writer: sqlite3.Connection) -> None:
+        self._writer = writer
+
+    def __enter__(self) -> sqlite3.Cursor:
+        try:
+            cursor = self._writer.cursor()
+            cursor.execute("BEGIN IMMEDIATE")
+        except sqlite3.Error as error:
+            raise _unavailable(error) from error
+        return cursor
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        failed = error
+        if failed is None:
+            try:
+                self._writer.execute("COMMIT")
+            except sqlite3.Error as refused:
+                failed = refused
+        if failed is None:
+            return
+        # A full disk may have ended the transaction already.
+        with suppress(sqlite3.Error):
+            self._writer.rollback()
+        if isinstance(failed, sqlite3.Error):
+            raise _unavailable(failed) from failed
+
+
+def _unavailable(error: Exception) -> StoreUnavailable:
+    return StoreUnavailable(f"the seller's file could not be used: {error}")
+
+
 @contextmanager
 def _guarded() -> Generator[None]:
     try:
         yield
     except (sqlite3.Error, OSError) as error:
-        raise StoreUnavailable(f"the seller's file could not be used: {error}") from error
+        raise _unavailable(error) from error
 
 
 def _own(path: Path) -> int:
@@ -308,6 +331,28 @@ def _prepare(
         )
 
 
+def _write(cursor: sqlite3.Cursor, batch: StoreBatch) -> None:
+    if batch.lanes:
+        cursor.executemany(schema.PUT_LANE, [_lane_tuple(row) for row in batch.lanes])
+        _forget_closed_lanes(cursor, batch)
+    if batch.new_channels:
+        rows = [_channel_tuple(row) for row in batch.new_channels]
+        cursor.executemany(schema.INSERT_CHANNEL, rows)
+        last = max(row.number for row in batch.new_channels)
+        cursor.execute("UPDATE meta SET value=? WHERE name='channel_last'", (last,))
+    if batch.channels:
+        cursor.executemany(schema.UPDATE_CHANNEL, [_totals(row) for row in batch.channels])
+    if batch.sessions:
+        cursor.executemany(schema.INSERT_SESSION, [_session_tuple(row) for row in batch.sessions])
+        ended_s = batch.at_ms // 1000 - SESSION_KEPT_S
+        ends = {(row.channel, ended_s, SESSIONS_MAX) for row in batch.sessions}
+        cursor.executemany(schema.FORGET_SESSIONS, ends)
+    if batch.charges:
+        _write_charges(cursor, batch)
+    if batch.voids:
+        cursor.executemany(schema.VOID_CHARGE, batch.voids)
+
+
 def _write_charges(cursor: sqlite3.Cursor, batch: StoreBatch) -> None:
     base = batch.number * schema.PLACES
     starts = [0]
@@ -316,8 +361,21 @@ def _write_charges(cursor: sqlite3.Cursor, batch: StoreBatch) -> None:
     cursor.executemany(
         schema.INSERT_CHARGE,
         [
-            (base + place, *charge[:8], start, end - start)
-            for place, (charge, (start, end)) in enumerate(
+            # The module asks of each bytes object whether it has an adapter; of a bytearray it does not.
+            (
+                base + place,
+                c.channel,
+                c.lane,
+                c.seq,
+                c.units,
+                c.cumulative,
+                bytearray(c.request),
+                c.status,
+                bytearray(c.answer_digest),
+                start,
+                end - start,
+            )
+            for place, (c, (start, end)) in enumerate(
                 zip(batch.charges, pairwise(starts), strict=True)
             )
         ],

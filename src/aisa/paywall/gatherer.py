@@ -109,7 +109,8 @@ class _Prepared(NamedTuple):
 class Gatherer:
     """Collects charges and changed channels, and commits them; `clock` gives unix milliseconds.
 
-    `on_commit` is told which channels a commit touched.
+    `on_commit` is told which channels a commit touched. `is_serving` says whether calls are served
+    right now that are not collected yet: a lone call waits for no other.
     """
 
     def __init__(
@@ -117,6 +118,7 @@ class Gatherer:
         store: ChannelStore,
         clock: Callable[[], int],
         on_commit: Callable[[Iterable[PayeeChannel]], None],
+        is_serving: Callable[[], bool],
         *,
         batch_last: int,
         in_thread: bool,
@@ -124,6 +126,7 @@ class Gatherer:
         self._store = store
         self._clock = clock
         self._on_commit = on_commit
+        self._is_serving = is_serving
         self._batch_last = batch_last
         self._at_ms = 0
         self._open: _Batch | None = None
@@ -219,7 +222,8 @@ class Gatherer:
             return
         size = batch.size
         loop = asyncio.get_running_loop()
-        if size > seen and loop.time() < batch.deadline:
+        is_new = size > seen and (size > 1 or self._is_serving())
+        if is_new and loop.time() < batch.deadline:
             loop.call_soon(self._turn, batch, size)
         else:
             self._close_batch()

@@ -134,7 +134,6 @@ class PaywallMiddleware:
         self.paywall = paywall
         self._listed = price_list(prices or {})
         self._prices: PriceList | None = None
-        self._serving = 0
         self._session_path = paywall.session_path
         self._receipts_path = paywall.session_path + "/receipts"
         # FastAPI puts its own root path into the scope only after us.
@@ -301,9 +300,9 @@ class PaywallMiddleware:
                 paid.units = paid.units_max = 0
         answer = PaidAnswer(paywall.till, call, paid, send, request.cors())
         token = CURRENT.set(paid)
-        self._serving += 1
+        paywall.till.serving += 1
         try:
-            if self._serving > 1:
+            if paywall.till.serving > 1:
                 # What came together is admitted together and then served together: an interpreter
                 # is a third faster at a thing that it has just done.
                 await asyncio.sleep(0)
@@ -313,7 +312,7 @@ class PaywallMiddleware:
             await answer.fail()
             raise
         finally:
-            self._serving -= 1
+            paywall.till.serving -= 1
             CURRENT.reset(token)
             answer.release()
         await answer.leave()

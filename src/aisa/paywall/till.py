@@ -72,8 +72,15 @@ class Till:
         for network, units in summary.unredeemed:
             self._hub(network).units = units
         self.gatherer = Gatherer(
-            store, clock, self._committed, batch_last=summary.batch_last, in_thread=in_thread
+            store,
+            clock,
+            self._committed,
+            lambda: self.serving > 0,
+            batch_last=summary.batch_last,
+            in_thread=in_thread,
         )
+        self.serving = 0
+        """How many calls are between their admission and the end of their handler."""
 
     @property
     def store(self) -> ChannelStore:

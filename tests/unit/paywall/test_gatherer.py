@@ -65,11 +65,12 @@ class FakeCall:
         self.channel, self.lane, self.seq = channel, lane, seq
 
 
-def make(store: FakeStore, *, in_thread: bool = False) -> Gatherer:
+def make(store: FakeStore, *, in_thread: bool = False, serving: int = 0) -> Gatherer:
     return Gatherer(
         store,  # type: ignore[arg-type]
         lambda: 1000,
         lambda channels: None,
+        lambda: serving > 0,
         batch_last=7,
         in_thread=in_thread,
     )
@@ -105,6 +106,21 @@ async def test_a_lone_call_does_not_wait_for_a_timer() -> None:
         await asyncio.sleep(0)
         turns += 1
     assert turns < 8
+
+
+@pytest.mark.parametrize(("serving", "commits"), [(0, 2), (1, 1)])
+async def test_a_lone_call_waits_a_turn_only_for_others_that_are_served(
+    serving: int, commits: int
+) -> None:
+    store, channel, lane = FakeStore(), FakeChannel(), FakeLane()
+    gatherer = make(store, serving=serving)
+
+    async def another() -> None:
+        await asyncio.sleep(0)
+        await charge(gatherer, channel, 2, lane)
+
+    await asyncio.gather(charge(gatherer, channel, 1, lane), another())
+    assert len(store.commits) == commits
 
 
 async def test_a_full_batch_goes_at_once() -> None:
@@ -180,6 +196,7 @@ async def test_time_never_goes_back() -> None:
         store,  # type: ignore[arg-type]
         lambda: next(times),
         lambda channels: None,
+        lambda: False,
         batch_last=0,
         in_thread=False,
     )
