@@ -33,39 +33,14 @@ class TestSqlite(ChannelStoreSuite):
         return self.opened[-1]
 
 
-class TestSqliteWithItsLock(ChannelStoreSuite):
-    """The same promises where one connection keeps the lock."""
-
-    @pytest.fixture
-    def store(self, tmp_path: Path) -> Iterator[SqliteChannelStore]:
-        self.path = tmp_path / "seller.sqlite"
-        self.opened = [self.reopen_first()]
-        yield self.opened[0]
-        for store in self.opened:
-            store.close()
-
-    def reopen_first(self) -> SqliteChannelStore:
-        store = SqliteChannelStore(self.path, PAYEE)
-        store.keep_lock()
-        return store
-
-    def reopen(self) -> SqliteChannelStore:
-        self.opened.append(self.reopen_first())
-        return self.opened[-1]
-
-
-def test_nobody_reads_past_a_lock_that_is_kept(tmp_path: Path) -> None:
+def test_others_may_read_while_it_is_served(tmp_path: Path) -> None:
     path = tmp_path / "s.sqlite"
     with closing(SqliteChannelStore(path, PAYEE)) as store:
-        store.keep_lock()
         store.commit(StoreBatch(1, T0, new_channels=(channel_row(),)))
-        with (
-            closing(sqlite3.connect(path, timeout=0)) as other,
-            pytest.raises(sqlite3.OperationalError, match="locked"),
-        ):
-            other.execute("SELECT * FROM channel").fetchall()
-    with closing(sqlite3.connect(path)) as other:
-        assert len(other.execute("SELECT * FROM channel").fetchall()) == 1
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=0)) as other:
+            assert len(other.execute("SELECT * FROM channel").fetchall()) == 1
+            store.commit(StoreBatch(2, T0, channels=(channel_row(charged=100),)))
+            assert other.execute("SELECT charged FROM channel").fetchone() == (100,)
 
 
 def test_it_commits_durably_and_checkpoints_as_sqlite_does(tmp_path: Path) -> None:

@@ -158,8 +158,6 @@ class Paywall:
             in_thread = commit == "thread" or (
                 commit == "auto" and store.probe_ms() >= INLINE_MS_MAX
             )
-            if not in_thread:
-                store.keep_lock()
             self.till = Till(
                 store,
                 self._rules,
