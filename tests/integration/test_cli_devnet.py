@@ -59,7 +59,9 @@ def test_up_pay_look_close_verify_down(
 
     quote = aisa("pay", url, "--dry-run")
     assert (quote["price"]["units"], quote["paid"]) == ("100", False)
-    assert aisa("pay", url, "--max", "0.00009", code=5)["slug"] == "budget-exceeded"
+    refused = aisa("pay", url, "--max", "0.00009", code=5)
+    assert (refused["slug"], refused["hint"]) == ("budget-exceeded", "raise --max")
+    assert "--max 0.00009 aiUSD" in refused["detail"]
     assert aisa("channel", "list")["channels"] == []
 
     answer = aisa("pay", url, "--max", "0.01", "--id", "first")

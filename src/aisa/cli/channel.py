@@ -87,6 +87,7 @@ def show(session: Session, channel: str) -> Report:
 
 
 @command.command("close")
+@click.argument("channel", required=False)
 @click.option(
     "--wait",
     "wait_s",
@@ -97,16 +98,17 @@ def show(session: Session, channel: str) -> Report:
     help="How long to wait for the last redemption.",
 )
 @click.pass_obj
-def close(session: Session, wait_s: float) -> Report:
-    """Close every channel; what was not spent returns to the agent's account."""
+def close(session: Session, channel: str | None, wait_s: float) -> Report:
+    """Close every channel (or CHANNEL alone); what was not spent returns to the agent's account."""
     from aisa.sdk import Agent, ClosedChannel
 
     def waits(one: ClosedChannel) -> bool:
         return one.state == "closing"
 
+    only = None if channel is None else {_find(session, channel).channel}
     with session.progress() as progress, Agent(session.make_home()) as agent:
         progress("closing channels")
-        closed = agent.close_channels(wait_s=wait_s)
+        closed = agent.close_channels(wait_s=wait_s, only=only)
     return Report(
         {
             "channels": [

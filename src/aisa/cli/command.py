@@ -64,6 +64,17 @@ class Command(click.Command):
             ),
         ]
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the words; one such as `-5` is no option that somebody forgot to make."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            if error.option_name[1:2].isdigit():
+                raise click.UsageError(
+                    f"{error.option_name} … is read as an option: no amount is below zero", ctx
+                ) from error
+            raise
+
     def invoke(self, ctx: click.Context) -> int:
         """Run the function, show what it reports and return its exit code."""
         home_text: str | None = ctx.params.pop("home_text")

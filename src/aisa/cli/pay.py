@@ -61,14 +61,21 @@ def command(
         progress(f"waiting for {url}")
         if dry_run:
             return _quoted(agent, verb, url, limit)
-        answer = agent.request(
-            verb,
-            url,
-            headers=dict(_header(one) for one in headers),
-            content=body or b"",
-            price_max=limit,
-            call_id=call_id,
-        )
+        try:
+            answer = agent.request(
+                verb,
+                url,
+                headers=dict(_header(one) for one in headers),
+                content=body or b"",
+                price_max=limit,
+                call_id=call_id,
+            )
+        except BudgetExceeded as error:
+            if error.facts.get("limit") != "price_max":
+                raise
+            # The agent names its own argument; here it is an option.
+            detail = error.detail.replace("price_max", f"--max {limit}")
+            raise BudgetExceeded(detail, hint="raise --max", **error.facts) from error
     return _answered(answer)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Final, cast
 
@@ -200,10 +200,15 @@ class Agent:
         """Get back what died processes had leased and not used; returns the units."""
         return self._driver.drive(return_lanes(self._purse))
 
-    def close_channels(self, *, wait_s: float = 10.0) -> tuple[ClosedChannel, ...]:
-        """Close every channel of the wallet; what was not spent returns to the agent's account."""
+    def close_channels(
+        self, *, wait_s: float = 10.0, only: Collection[bytes] | None = None
+    ) -> tuple[ClosedChannel, ...]:
+        """Close every channel of the wallet; what was not spent returns to the agent's account.
+
+        `only` names the ids of those to close.
+        """
         self._driver.settle(wait_s)
-        return self._driver.drive(close_all(self._purse, wait_s))
+        return self._driver.drive(close_all(self._purse, wait_s, only))
 
     def close(self) -> None:
         """Park unused slices, keep receipts, and let go of all files and connections."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Final, cast
@@ -234,10 +234,15 @@ class AsyncAgent:
         """Get back what died processes had leased and not used; returns the units."""
         return await self._driver.drive(return_lanes(self._purse))
 
-    async def close_channels(self, *, wait_s: float = 10.0) -> tuple[ClosedChannel, ...]:
-        """Close every channel of the wallet; what was not spent returns to the agent's account."""
+    async def close_channels(
+        self, *, wait_s: float = 10.0, only: Collection[bytes] | None = None
+    ) -> tuple[ClosedChannel, ...]:
+        """Close every channel of the wallet; what was not spent returns to the agent's account.
+
+        `only` names the ids of those to close.
+        """
         await self._driver.settle(wait_s)
-        return await self._driver.drive(close_all(self._purse, wait_s))
+        return await self._driver.drive(close_all(self._purse, wait_s, only))
 
     async def close(self) -> None:
         """Park unused slices, keep receipts, and let go of all files and connections."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from contextlib import suppress
 from typing import Final
 
@@ -39,8 +40,10 @@ def leave(purse: Purse) -> Dance[None]:
             )
 
 
-def close_channels(purse: Purse, wait_s: float) -> Dance[tuple[ClosedChannel, ...]]:
-    """Ask every seller to redeem for the last time, or the node if the seller is silent.
+def close_channels(
+    purse: Purse, wait_s: float, only: Collection[bytes] | None
+) -> Dance[tuple[ClosedChannel, ...]]:
+    """Ask every seller (or those of `only`) to redeem for the last time, or else the node.
 
     A channel that was only planned stays so: nothing stands behind it.
 
@@ -52,6 +55,8 @@ def close_channels(purse: Purse, wait_s: float) -> Dance[tuple[ClosedChannel, ..
     wallet = purse.wallet
     states = (ChannelState.OPENING, ChannelState.OPEN, ChannelState.CLOSING)
     channels = yield from run(lambda: wallet.channels(*states))
+    if only is not None:
+        channels = [one for one in channels if one.channel in only]
     if not channels:
         return ()
     nodes = yield from known_nodes(purse)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -138,9 +138,11 @@ def pin_anew(purse: Purse, call: Call) -> Dance[bytes]:
     return offer.payee
 
 
-def close_all(purse: Purse, wait_s: float) -> Dance[tuple[ClosedChannel, ...]]:
-    """Close every channel."""
-    return (yield from exclusively("closing", close_channels(purse, wait_s)))
+def close_all(
+    purse: Purse, wait_s: float, only: Collection[bytes] | None
+) -> Dance[tuple[ClosedChannel, ...]]:
+    """Close every channel, or those of `only`."""
+    return (yield from exclusively("closing", close_channels(purse, wait_s, only)))
 
 
 def return_lanes(purse: Purse) -> Dance[int]:

@@ -44,6 +44,16 @@ def test_every_option_says_what_it_does(words: str) -> None:
         assert option.get_help_record(context) is None or option.opts
 
 
+@pytest.mark.parametrize("amount", ["-5", "-0.5 aiUSD"])
+def test_an_amount_below_zero_is_named_as_one(
+    amount: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = call(capsys, "wallet", "withdraw", amount, "--to", "x")
+    assert (code, out) == (2, "")
+    assert "no amount is below zero" in err
+    assert "hint: aisa wallet withdraw --help" in err
+
+
 @pytest.mark.parametrize("words", COMMANDS)
 def test_an_unknown_option_is_a_problem_with_a_way_out(
     words: str, capsys: pytest.CaptureFixture[str]

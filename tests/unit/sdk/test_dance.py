@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from aisa.channel.payer import ChannelState
 from aisa.channel.wallet import LANES_PER_SESSION
 from aisa.errors import (
     AisaError,
@@ -456,6 +457,17 @@ def test_close_channels_returns_what_was_not_spent(
     assert agent.channels() == []
     assert agent.get(URL).status == 200
     assert len(hub.channels) == 2
+
+
+def test_only_the_named_channels_are_closed(make_agent: Make, seller: SellerSim) -> None:
+    agent = make_agent()
+    agent.get(URL)
+    (one,) = agent.channels()
+    assert agent.close_channels(only=[bytes(32)]) == ()
+    assert [channel.state for channel in agent.channels()] == [ChannelState.OPEN]
+    assert agent.get(URL).status == 200
+    (closed,) = agent.close_channels(only=[one.channel])
+    assert (closed.state, closed.redeemed.units) == ("closed", 2 * PRICE)
 
 
 def test_a_silent_seller_is_closed_at_the_node(
