@@ -216,3 +216,25 @@ def test_messages_of_two_kinds_never_look_alike() -> None:
         generate.voucher().message(),
     ]
     assert len({message[:12] for message in made}) == len(made)
+
+
+class _Shape(msgspec.Struct):
+    amount: str
+
+
+@pytest.mark.parametrize(
+    ("raw", "why"),
+    [
+        (b'{"amount":"1","amount":"2"}', "repeated"),
+        (b'{"amount":NaN}', "not a number"),
+        (b'{"amount":1}', "Expected `str`"),
+        (b'{"amount":"1"', "not strict JSON"),
+        (b'"' + b"x" * 200 + b'"', "longer than 100"),
+        (b"\xff", "UTF-8"),
+        (b"[" * 90, "not strict JSON|nested"),
+    ],
+)
+def test_an_object_is_read_strictly(raw: bytes, why: str) -> None:
+    with pytest.raises(MalformedMessage, match=why):
+        parse_json(raw, _Shape, "payload", 100)
+    assert parse_json(b'{"amount":"1"}', _Shape, "payload", 100).amount == "1"

@@ -8,6 +8,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from aisa.errors import MalformedMessage
+from aisa.protocol import strictjson
 
 T = TypeVar("T")
 
@@ -18,13 +19,12 @@ def parse_json(raw: bytes, shape: type[T], field: str, size_max: int) -> T:
     """Return the JSON as `shape`.
 
     Raises:
-        MalformedMessage: it is too long, no JSON, or of another shape.
+        MalformedMessage: it is too long, no strict JSON, or of another shape.
     """
-    if len(raw) > size_max:
-        raise MalformedMessage(f"{field} is longer than {size_max} bytes")
+    value = strictjson.parse_json(raw, field, bytes_max=size_max)
     try:
-        return msgspec.json.decode(raw, type=shape)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        return msgspec.convert(value, shape)
+    except msgspec.ValidationError as error:
         raise MalformedMessage(f"{field}: {error}") from error
 
 
