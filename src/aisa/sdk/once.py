@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from aisa.channel.wallet import CallState, WalletCall
+from aisa.client import calls
 from aisa.errors import (
     AisaError,
     AnswerGone,
@@ -16,15 +17,18 @@ from aisa.errors import (
     RedirectRefused,
     SessionExpired,
     TickRefused,
+    VoucherRefused,
+    VoucherRequired,
 )
 from aisa.money import currency_by_code
-from aisa.protocol.aip import Tick, Voucher
+from aisa.protocol.aip import Tick, TopUpAction, Voucher
 from aisa.sdk.answer import Answer, Outcome
 from aisa.sdk.call import Call
 from aisa.sdk.dance import await_turn, judge, pay, refuse, send_ticket
-from aisa.sdk.exchange import error_in
+from aisa.sdk.exchange import error_in, post_action
+from aisa.sdk.meeting import known_nodes
 from aisa.sdk.purse import Purse
-from aisa.sdk.step import Dance, exclusively, run
+from aisa.sdk.step import Dance, ask, exclusively, run
 from aisa.sdk.ticket import Ticket
 
 _NEVER_CHARGED = (ChannelUnknown, LaneClosed, PriceAboveTick, SessionExpired)
@@ -100,6 +104,10 @@ def _repeat(purse: Purse, call: Call, known: WalletCall) -> Dance[Answer | None]
         error = error_in(reply)
         if (yield from await_turn(purse, call, ticket, reply, error)):
             continue
+        if isinstance(error, (VoucherRequired, VoucherRefused)) and not ticket.tries:
+            ticket.tries += 1
+            yield from _show_deposit(purse, known.channel)
+            continue
         if known.state is CallState.SENT and isinstance(error, _NEVER_CHARGED):
             return None
         if known.state is CallState.SETTLED:
@@ -112,6 +120,16 @@ def _repeat(purse: Purse, call: Call, known: WalletCall) -> Dance[Answer | None]
                 f"the seller no longer says what became of call {call.call_id!r}"
             ) from error
         refuse(purse, call, ticket, error)
+
+
+def _show_deposit(purse: Purse, name: bytes) -> Dance[None]:
+    """Show the seller what stands behind a channel: who topped it up may have died before that."""
+    channel = yield from run(lambda: purse.wallet.channel(name))
+    nodes = yield from known_nodes(purse)
+    node = nodes.get(channel.terms.network)
+    if node is not None:
+        statement = yield from ask(node.url, node.signer, calls.statement(name))
+        yield from post_action(purse.clock, channel.session_url, TopUpAction(statement))
 
 
 def _is_failed(answer: Answer) -> bool:

@@ -44,6 +44,23 @@ def test_a_call_cut_off_by_a_crash_is_the_same_tick(make_agent: Make, seller: Se
     assert answer.payment.seq == 2
 
 
+def test_a_repeat_shows_the_deposit_that_its_first_process_could_not(
+    make_agent: Make, seller: SellerSim
+) -> None:
+    first = make_agent()
+    first.get(URL)
+    seller.tricks = [lambda _: Lost(is_sent=True, reason="cut")] * 50
+    with pytest.raises(OutcomeUnknown):
+        first.get(URL, call_id="a", timeout_s=1)
+    die(first)
+    seller.tricks = []
+    # As the seller knew it before a top-up that nobody lived to show.
+    seller.ledger.deposit = PRICE
+    answer = make_agent().get(URL, call_id="a")
+    assert (answer.status, answer.payment.seq) == (200, 2)
+    assert seller.ledger.deposit > PRICE
+
+
 def test_the_lane_of_a_call_to_be_repeated_is_not_closed(
     make_agent: Make, seller: SellerSim, clock: Clock
 ) -> None:
