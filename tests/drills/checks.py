@@ -162,7 +162,8 @@ def _check_wallet(played: Round, faults: Faults) -> None:
     )
     faults.expect(not _rows(path, "SELECT * FROM top_ups"), "a top-up is left open")
     unknown = played.facts.get("unknown_spends")
-    faults.expect(unknown == 0, f"the wallet lists {unknown} unknown spends")
+    if played.target != "agent":  # receipts that a killed agent had not kept yet stay unknown
+        faults.expect(unknown == 0, f"the wallet lists {unknown} unknown spends")
 
 
 def _check_ledger(world: World, faults: Faults) -> None:
