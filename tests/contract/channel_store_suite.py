@@ -241,6 +241,20 @@ class ChannelStoreSuite:
         assert found.charge.answer == b""
         assert len(store.batch(1)) == 3
 
+    def test_answers_are_forgotten_past_batches_that_kept_none(self, store: ChannelStore) -> None:
+        self.open_one(store)
+        for batch in range(1, 8):
+            kept = charge(batch, 100 * batch, answer=b"kept" if batch in (6, 7) else b"")
+            store.commit(StoreBatch(batch, T0 + batch, charges=(kept,)))
+        bounds = {"answers_before_ms": T0 + 7, "charges_before_ms": 0, "batches_max": 2}
+        assert store.prune(**bounds)
+        store.close()
+        again = self.reopen()
+        while again.prune(**bounds):
+            pass
+        answers = [stored.charge.answer for n in (6, 7) if (stored := again.charge(1, 0, n))]
+        assert answers == [b"", b"kept"]
+
     def test_only_redeemed_charges_are_forgotten(self, store: ChannelStore) -> None:
         self.open_one(store)
         self.charge_some(store, 1, range(1, 4))

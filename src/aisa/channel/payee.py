@@ -64,12 +64,7 @@ class PayeeCall(LaneCall):
     def __init__(
         self, channel: PayeeChannel, lane: PayeeLane, seq: int, digest: bytes, units: int
     ) -> None:
-        # As LaneCall does; one is made for every paid call, and the inner call takes as long again.
-        self.lane = lane
-        self.seq = seq
-        self.digest = digest
-        self.units = units
-        self.waiter = None
+        super().__init__(lane, seq, digest, units)
         self.channel = channel
 
 

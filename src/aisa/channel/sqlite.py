@@ -13,9 +13,8 @@ import statistics
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Final
 
 from aisa import faults
@@ -59,7 +58,6 @@ class SqliteChannelStore:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._owner = _own(path)
         self._pruned = 0
-        self._answers_pruned = 0
         try:
             with _guarded():
                 # It holds answers and a secret; SQLite gives its other files the same mode.
@@ -150,21 +148,14 @@ class SqliteChannelStore:
     def prune(self, *, answers_before_ms: int, charges_before_ms: int, batches_max: int) -> bool:
         """Forget answers, redeemed charges and closed channels that are old enough."""
         with self._transaction() as cursor:
-            span = (self._answers_pruned, batches_max)
-            oldest = cursor.execute(schema.OLDEST_ANSWERS, span).fetchall()
-            gone = [(number,) for number, at_ms in oldest if at_ms < answers_before_ms]
-            cursor.executemany("UPDATE batch SET answers=NULL WHERE number=?", gone)
-            span = (self._pruned, batches_max)
-            oldest = cursor.execute(schema.OLDEST_BATCHES, span).fetchall()
-            old = [number for number, at_ms in oldest if at_ms < charges_before_ms]
+            gone = _forget_answers(cursor, answers_before_ms, batches_max)
+            old = _older(cursor, self._pruned, charges_before_ms, batches_max)
             for number in old:
                 _forget_batch(cursor, number)
             # Batches that still wait for a redemption are passed over until the next round.
             self._pruned = old[-1] if len(old) == batches_max else 0
             _forget_dead_channels(cursor, charges_before_ms)
-        if gone:
-            self._answers_pruned = gone[-1][0]
-        return batches_max in (len(gone), len(old))
+        return batches_max in (gone, len(old))
 
     def probe_ms(self) -> float:
         """The median time of a small commit on this disk."""
@@ -176,8 +167,19 @@ class SqliteChannelStore:
             times.append(time.perf_counter() - start)
         return statistics.median(times) * 1000
 
-    def _transaction(self) -> _Transaction:
-        return _Transaction(self._writer)
+    @contextmanager
+    def _transaction(self) -> Generator[sqlite3.Cursor]:
+        with _guarded():
+            cursor = self._writer.cursor()
+            cursor.execute("BEGIN IMMEDIATE")
+            try:
+                yield cursor
+                cursor.execute("COMMIT")
+            except BaseException:
+                # A full disk may have ended the transaction already.
+                with suppress(sqlite3.Error):
+                    self._writer.rollback()
+                raise
 
     def _channel(self, sql: str, key: bytes | int) -> StoredChannel | None:
         found = self._maybe(sql, key)
@@ -214,53 +216,12 @@ class SqliteChannelStore:
             return self._reader.execute(sql, values).fetchall()
 
 
-class _Transaction:
-    """One durable transaction. A class, since every batch pays for a generator's frames."""
-
-    __slots__ = ("_writer",)
-
-    def __init__(self, writer: sqlite3.Connection) -> None:
-        self._writer = writer
-
-    def __enter__(self) -> sqlite3.Cursor:
-        try:
-            cursor = self._writer.cursor()
-            cursor.execute("BEGIN IMMEDIATE")
-        except sqlite3.Error as error:
-            raise _unavailable(error) from error
-        return cursor
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        failed = error
-        if failed is None:
-            try:
-                self._writer.execute("COMMIT")
-            except sqlite3.Error as refused:
-                failed = refused
-        if failed is None:
-            return
-        # A full disk may have ended the transaction already.
-        with suppress(sqlite3.Error):
-            self._writer.rollback()
-        if isinstance(failed, sqlite3.Error):
-            raise _unavailable(failed) from failed
-
-
-def _unavailable(error: Exception) -> StoreUnavailable:
-    return StoreUnavailable(f"the seller's file could not be used: {error}")
-
-
 @contextmanager
 def _guarded() -> Generator[None]:
     try:
         yield
     except (sqlite3.Error, OSError) as error:
-        raise _unavailable(error) from error
+        raise StoreUnavailable(f"the seller's file could not be used: {error}") from error
 
 
 def _own(path: Path) -> int:
@@ -379,6 +340,21 @@ def _forget_closed_lanes(cursor: sqlite3.Cursor, batch: StoreBatch) -> None:
         changed = (*batch.new_channels, *batch.channels)
         floors = [(row.number, row.lane_floor) for row in changed if row.number in closed]
         cursor.executemany(schema.FORGET_CLOSED_LANES, floors)
+
+
+def _older(cursor: sqlite3.Cursor, after: int, before_ms: int, batches_max: int) -> list[int]:
+    rows = cursor.execute(schema.OLDEST_BATCHES, (after, batches_max)).fetchall()
+    return [number for number, _ in takewhile(lambda row: row[1] < before_ms, rows)]
+
+
+def _forget_answers(cursor: sqlite3.Cursor, before_ms: int, batches_max: int) -> int:
+    """Forget the answers of old batches, from where the last round ended; returns how many."""
+    done = cursor.execute("SELECT value FROM meta WHERE name='answers_pruned'").fetchone()
+    old = _older(cursor, done[0] if done else 0, before_ms, batches_max)
+    if old:
+        cursor.execute(schema.FORGET_ANSWERS, (old[0], old[-1]))
+        cursor.execute("INSERT OR REPLACE INTO meta VALUES ('answers_pruned',?)", (old[-1],))
+    return len(old)
 
 
 def _forget_batch(cursor: sqlite3.Cursor, number: int) -> None:

@@ -116,11 +116,10 @@ SELECT_SEQS: Final = (
 )
 SELECT_OWING: Final = "SELECT network, number, charged - redeemed FROM channel WHERE (charged > redeemed AND state = 0) OR state = 1"
 # Batches are numbered in the order of time: what is old is read from where the last round ended.
-OLDEST_ANSWERS: Final = (
-    "SELECT number, at_ms FROM batch WHERE number > ? AND answers IS NOT NULL"
-    " ORDER BY number LIMIT ?"
-)
 OLDEST_BATCHES: Final = "SELECT number, at_ms FROM batch WHERE number > ? ORDER BY number LIMIT ?"
+FORGET_ANSWERS: Final = (
+    "UPDATE batch SET answers=NULL WHERE number BETWEEN ? AND ? AND answers IS NOT NULL"
+)
 IS_OWED: Final = (
     "SELECT EXISTS (SELECT 1 FROM charge JOIN channel ON channel.number = charge.channel"
     " WHERE charge.place >= ? AND charge.place < ?"

@@ -6,7 +6,7 @@ import msgspec
 
 from aisa.errors import InvalidAmount
 from aisa.money.currency import Currency, currency_by_code
-from aisa.money.units import UNITS_MAX, check_units, format_units, parse_units
+from aisa.money.units import check_units, format_units, parse_units
 
 
 class Amount(msgspec.Struct, frozen=True, gc=False):
@@ -20,9 +20,7 @@ class Amount(msgspec.Struct, frozen=True, gc=False):
     currency: Currency
 
     def __post_init__(self) -> None:
-        units = self.units
-        if type(units) is not int or not 0 <= units <= UNITS_MAX:
-            check_units(units)
+        check_units(self.units)
 
     def __add__(self, other: Amount) -> Amount:
         return Amount(self.units + self._same(other), self.currency)

@@ -304,7 +304,7 @@ class PaywallMiddleware:
         try:
             if paywall.till.serving > 1:
                 # What came together is admitted together and then served together: an interpreter
-                # is a third faster at a thing that it has just done.
+                # is quicker at what it has just done.
                 await asyncio.sleep(0)
             await self.app(request.scope, receive, answer.take)
         except Exception:

@@ -154,7 +154,7 @@ class AsyncAgent:
         call = self._call(
             method, url, headers, content, json, timeout_s, call_id=call_id, price_max=price_max
         )
-        return await self._driver.drive(perform(self._purse, call))
+        return await self.perform(call)
 
     async def get(
         self,
@@ -166,10 +166,14 @@ class AsyncAgent:
         timeout_s: float | None = None,
     ) -> Answer:
         """GET a URL; as `request`."""
-        call = self._call(
-            "GET", url, headers, None, None, timeout_s, call_id=call_id, price_max=price_max
+        return await self.request(
+            "GET",
+            url,
+            headers=headers,
+            call_id=call_id,
+            price_max=price_max,
+            timeout_s=timeout_s,
         )
-        return await self._driver.drive(perform(self._purse, call))
 
     async def post(
         self,
@@ -183,10 +187,16 @@ class AsyncAgent:
         timeout_s: float | None = None,
     ) -> Answer:
         """POST to a URL; as `request`."""
-        call = self._call(
-            "POST", url, headers, content, json, timeout_s, call_id=call_id, price_max=price_max
+        return await self.request(
+            "POST",
+            url,
+            headers=headers,
+            content=content,
+            json=json,
+            call_id=call_id,
+            price_max=price_max,
+            timeout_s=timeout_s,
         )
-        return await self._driver.drive(perform(self._purse, call))
 
     async def quote(self, url: str, *, method: str = "GET") -> Quote:
         """Ask what a call costs, without paying."""

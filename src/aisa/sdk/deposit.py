@@ -111,17 +111,17 @@ def _open_at_node(
         raise
     faults.hit("agent.open.after")
     statement = opened.statement
-    _check(seller, channel, statement)
+    _check(channel, statement, seller.fee_ppm_max)
     return (yield from run(lambda: wallet.open_channel(name, statement)))
 
 
-def _check(seller: Seller, channel: PayerChannel, statement: DepositStatement) -> None:
+def _check(channel: PayerChannel, statement: DepositStatement, fee_ppm_max: int) -> None:
     check_statement(
         statement,
-        network=seller.network,
+        network=channel.terms.network,
         channel=channel.channel,
         deposit=channel.deposit,
-        fee_ppm_max=seller.fee_ppm_max,
+        fee_ppm_max=fee_ppm_max,
     )
 
 
@@ -131,16 +131,33 @@ def fresh_statement(purse: Purse, seller: Seller, channel: bytes) -> Dance[Payer
     Raises:
         ChannelUnknown: the node says that the channel is closing; so does the wallet from now on.
     """
-    wallet = purse.wallet
+    known = yield from run(lambda: purse.wallet.channel(channel))
     node = purse.known_nodes[seller.network]
-    known = yield from run(lambda: wallet.channel(channel))
+    return (yield from _restate(purse, node, known, seller.fee_ppm_max))
+
+
+def _restate(
+    purse: Purse, node: KnownNode, known: PayerChannel, fee_ppm_max: int
+) -> Dance[PayerChannel]:
+    wallet, name = purse.wallet, known.channel
     try:
-        statement = yield from ask(node.url, node.signer, calls.statement(channel))
+        statement = yield from ask(node.url, node.signer, calls.statement(name))
     except (StateConflict, NotFound) as error:
-        yield from run(lambda: wallet.set_state(channel, ChannelState.CLOSING))
+        yield from run(lambda: wallet.set_state(name, ChannelState.CLOSING))
         raise ChannelUnknown("the channel is closing at the node") from error
-    _check(seller, known, statement)
-    return (yield from run(lambda: wallet.open_channel(channel, statement)))
+    _check(known, statement, fee_ppm_max)
+    return (yield from run(lambda: wallet.open_channel(name, statement)))
+
+
+def show_deposit(purse: Purse, node: KnownNode, channel: PayerChannel) -> Dance[None]:
+    """Show the seller what stands behind a channel: who topped it up may have died before that.
+
+    Raises:
+        ChannelUnknown: the node says that the channel is closing.
+    """
+    # The fee of a channel is fixed when it is opened.
+    fresh = yield from _restate(purse, node, channel, channel.statement.fee_ppm)
+    yield from post_action(purse.clock, fresh.session_url, TopUpAction(fresh.statement))
 
 
 def top_up(purse: Purse, seller: Seller, till: Till, price: int) -> Dance[None]:
@@ -201,7 +218,7 @@ def _top_up_at_node(
             raise ChannelUnknown("the channel is closing at the node") from error
         raise
     faults.hit("agent.topup.after")
-    _check(seller, channel, opened.statement)
+    _check(channel, opened.statement, seller.fee_ppm_max)
     return (yield from run(lambda: wallet.finish_top_up(plan, opened.statement)))
 
 

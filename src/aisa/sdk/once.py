@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from aisa.channel.wallet import CallState, WalletCall
-from aisa.client import calls
 from aisa.errors import (
     AisaError,
     AnswerGone,
@@ -21,14 +20,15 @@ from aisa.errors import (
     VoucherRequired,
 )
 from aisa.money import currency_by_code
-from aisa.protocol.aip import Tick, TopUpAction, Voucher
+from aisa.protocol.aip import Tick, Voucher
 from aisa.sdk.answer import Answer, Outcome
 from aisa.sdk.call import Call
 from aisa.sdk.dance import await_turn, judge, pay, refuse, send_ticket
-from aisa.sdk.exchange import error_in, post_action
+from aisa.sdk.deposit import show_deposit
+from aisa.sdk.exchange import error_in
 from aisa.sdk.meeting import known_nodes
 from aisa.sdk.purse import Purse
-from aisa.sdk.step import Dance, ask, exclusively, run
+from aisa.sdk.step import Dance, exclusively, run
 from aisa.sdk.ticket import Ticket
 
 _NEVER_CHARGED = (ChannelUnknown, LaneClosed, PriceAboveTick, SessionExpired)
@@ -123,13 +123,12 @@ def _repeat(purse: Purse, call: Call, known: WalletCall) -> Dance[Answer | None]
 
 
 def _show_deposit(purse: Purse, name: bytes) -> Dance[None]:
-    """Show the seller what stands behind a channel: who topped it up may have died before that."""
     channel = yield from run(lambda: purse.wallet.channel(name))
+    # A process that only repeats has not met the channel's node yet.
     nodes = yield from known_nodes(purse)
     node = nodes.get(channel.terms.network)
     if node is not None:
-        statement = yield from ask(node.url, node.signer, calls.statement(name))
-        yield from post_action(purse.clock, channel.session_url, TopUpAction(statement))
+        yield from show_deposit(purse, node, channel)
 
 
 def _is_failed(answer: Answer) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from binascii import a2b_base64
+from base64 import urlsafe_b64decode
 from hashlib import sha256
 from hmac import compare_digest
 from typing import Final
@@ -165,19 +165,12 @@ def check_receipt(
     raise ReceiptInvalid("the receipt's MAC is not the seller's over this call and its answer")
 
 
-def _plain(text: str) -> str:
-    """Return base64url in the standard alphabet; JSON in ASCII seldom needs the two that differ."""
-    if "-" in text or "_" in text:
-        return text.replace("-", "+").replace("_", "/")
-    return text
-
-
 def _read(header: str) -> _ReceiptJson:
     if len(header) > RECEIPT_CHARS_MAX:
         raise MalformedMessage("receipt is too long")
     try:
         # Not held to one spelling of base64: what it says is held to its MAC.
-        said = _decoder.decode(a2b_base64(_plain(header) + "=="))
+        said = _decoder.decode(urlsafe_b64decode(header + "=="))
         if not said.mac.isascii():
             raise MalformedMessage("receipt: mac is not base64url")
         return said
