@@ -1,7 +1,7 @@
-"""What paying adds to a call: the paid route of our app against its free route.
+"""What paying adds to a call: a route of our app that costs something against the same route free.
 
-One app object, one handler for both routes, one client (`AsyncAgent` on aiohttp) for both; answers
-are stored and receipts made, as by default. The handler returns a constant, the hardest case; a
+Two sellers run the same app, one with prices and one without; one client (`AsyncAgent` on aiohttp)
+calls both; answers are stored and receipts made, as by default. The handler returns a constant, the hardest case; a
 handler that looks something up is measured beside it, for the note.
 """
 
@@ -14,8 +14,9 @@ from benchmarks.bench import Bench, Group, claim
 from benchmarks.claim import Claim, absolute, paired
 from benchmarks.disk import FAST_COMMIT_MS, commit_ms
 from benchmarks.ours.side import our_side
-from benchmarks.side import Load, Result
+from benchmarks.side import Load, Result, Side
 
+PATH = "/paid"
 RATE = "/rates/USD/2024-03-05"
 PAID_VS_FREE = "paid_vs_free_32_in_flight"
 ADDED_P50 = "added_p50_ms_sequential"
@@ -23,7 +24,7 @@ ADDED_P50 = "added_p50_ms_sequential"
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """What one route did in one round."""
+    """What the route did in one round, with or without its price."""
 
     parallel: Result
     sequential: Result
@@ -33,17 +34,17 @@ class Route:
 
 def measure(bench: Bench) -> list[Claim]:
     """Run both routes in turn, at 32 in flight and one at a time."""
-    with our_side(bench) as side:
+    with our_side(bench) as paid, our_side(bench, is_free=True) as free:
 
-        def run(path: str) -> Route:
+        def run(side: Side) -> Route:
             return Route(
-                side.run(Load(path, bench.scaled(5000), 32)),
-                side.run(Load(path, bench.scaled(1500))),
-                side.run(Load(path + RATE, bench.scaled(5000), 32)),
+                side.run(Load(PATH, bench.scaled(5000), 32)),
+                side.run(Load(PATH, bench.scaled(1500))),
+                side.run(Load(PATH + RATE, bench.scaled(5000), 32)),
                 commit_ms(bench.folder),
             )
 
-        rounds = bench.rounds_of("paid against free", [lambda: run("/paid"), lambda: run("/free")])
+        rounds = bench.rounds_of("paid against free", [lambda: run(paid), lambda: run(free)])
     return _claims([(pair[0], pair[1]) for pair in rounds])
 
 

@@ -1,6 +1,6 @@
-"""Our seller, for comparison: each handler stands behind a free route and one at $0.0001.
+"""Our seller, for comparison: a call costs $0.0001, or with `--free` nothing.
 
-One handler returns a constant, the other looks a reference rate up as the demo's seller does. Server
+The routes are the same, so that their place in the router's list is. One handler returns a constant, the other looks a reference rate up as the demo's seller does. Server
 and paywall are as by default: every call is checked, charged and committed to the file before it is
 answered, answers are kept for repeats and receipts are sent. Prints its port when it listens.
 """
@@ -23,8 +23,8 @@ PRICE = "0.0001 aiUSD"
 RATES = "/rates/{currency}/{day}"
 
 
-def build(paywall: Paywall) -> PaywallMiddleware:
-    """Return the app with its routes."""
+def build(paywall: Paywall, *, is_free: bool) -> PaywallMiddleware:
+    """Return the app with its routes, priced unless they are free; `/free` always is."""
     app = FastAPI()
 
     book = RateBook()
@@ -41,10 +41,11 @@ def build(paywall: Paywall) -> PaywallMiddleware:
             "rate": str(found.rate),
         }
 
-    for name in ("/free", "/paid"):
-        app.get(name)(constant)
-        app.get(name + RATES)(rate)
-    return PaywallMiddleware(app, paywall, {"GET /paid": PRICE, f"GET /paid{RATES}": PRICE})
+    app.get("/paid")(constant)
+    app.get(f"/paid{RATES}")(rate)
+    app.get("/free")(constant)
+    prices = {} if is_free else {"GET /paid": PRICE, f"GET /paid{RATES}": PRICE}
+    return PaywallMiddleware(app, paywall, prices)
 
 
 def main() -> None:
@@ -54,6 +55,7 @@ def main() -> None:
     parser.add_argument("--seed", default=secrets.token_hex(32), help="the payee's, in hex")
     parser.add_argument("--hub-url", required=True)
     parser.add_argument("--hub-network", required=True)
+    parser.add_argument("--free", action="store_true", help="ask for no payment on any route")
     arguments = parser.parse_args()
     listener = listen("127.0.0.1", 0)
     port = listener.getsockname()[1]
@@ -64,7 +66,7 @@ def main() -> None:
         origin=f"http://127.0.0.1:{port}",
         hubs=[hub],
     )
-    app = build(paywall)
+    app = build(paywall, is_free=arguments.free)
     sys.stdout.write(f"{port}\n")
     sys.stdout.flush()
     FrozenServer(server_config(app)).run(sockets=[listener])

@@ -12,8 +12,11 @@ from benchmarks.worker import Worker
 
 
 @contextmanager
-def our_side(bench: Bench) -> Iterator[Side]:
-    """Start hub, seller and agent; the seller's file is on the disk that the bench measures."""
+def our_side(bench: Bench, *, is_free: bool = False) -> Iterator[Side]:
+    """Start hub, seller and agent; a free seller asks for no payment.
+
+    The seller's file is on the disk that the bench measures.
+    """
     name = f"ours-{secrets.token_hex(3)}"
     folder = bench.folder / name
     folder.mkdir()
@@ -22,7 +25,8 @@ def our_side(bench: Bench) -> Iterator[Side]:
         port, network = hub.read_line().split()
         hub_url = f"http://127.0.0.1:{port}"
         trusted = ("--hub-url", hub_url, "--hub-network", network)
-        command = module("seller", "--store", folder / "seller.sqlite", *trusted)
+        options = [*trusted, "--free"] if is_free else trusted
+        command = module("seller", "--store", folder / "seller.sqlite", *options)
         seller = Worker(f"{name}-seller", command, bench.logs)
         url = f"http://127.0.0.1:{seller.read_line()}"
         command = module("agent", "--url", url, "--folder", folder, "--node", hub_url)
