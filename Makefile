@@ -18,10 +18,10 @@ export UV_PYTHON_DOWNLOADS := never
 export UV_SYSTEM_CERTS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo test drills check bench docs format lock wheel clean
+.PHONY: help setup demo test drills check bench contracts test-contracts docs format lock wheel clean
 
 help: ## Show this help
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(DEV) ## Install everything into .venv: the node, the SDK and the developer's tools
 
@@ -30,6 +30,13 @@ demo: $(RUNTIME) ## An agent pays a real API 10,000 times; every cent is account
 
 test: $(DEV) ## Run the tests
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -q
+
+contracts: $(DEV) ## Compile the contracts and export their artifacts
+	@$(BIN)/python -m contracts build
+
+test-contracts: $(DEV) ## Test the contracts, their gas and their artifacts; part of `make test`
+	@$(BIN)/python -m contracts test
+	@$(BIN)/python -m contracts check
 
 drills: $(DEV) ## Kill, cut and fuzz for up to 50 minutes; can be interrupted and resumed
 	@$(BIN)/python -m tests.drills
