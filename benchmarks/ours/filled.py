@@ -14,9 +14,9 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from aisa.channel import sqlite_schema as schema
 from aisa.channel.payee_session import EPOCH_S, PayeeExchange
-from aisa.channel.sqlite import SqliteChannelStore
+from aisa.channel.sqlite import schema
+from aisa.channel.sqlite.store import SqliteChannelStore
 from aisa.identity import ExchangeKey, SigningKey
 from aisa.protocol.aip import ChannelTerms, Session, Voucher, key_of_hub_network
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from aisa.channel.sqlite import SqliteChannelStore
+from aisa.channel.sqlite.store import SqliteChannelStore
 from tests.integration.paying import PAYEE, Payer, Shop
 
 ROOT = Path(__file__).parents[2]

@@ -19,7 +19,7 @@ from hypothesis.stateful import (
 from aisa.channel.payee import PayeeCall, Repeat
 from aisa.channel.payee_check import HubExposure, PayeeRules
 from aisa.channel.payee_session import PayeeExchange
-from aisa.channel.sqlite import SqliteChannelStore
+from aisa.channel.sqlite.store import SqliteChannelStore
 from aisa.channel.store import ChannelState
 from aisa.errors import (
     AisaError,

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from aisa.channel.payee_check import HubExposure, PayeeRules
 from aisa.channel.payee_session import PayeeExchange
-from aisa.channel.sqlite import SqliteChannelStore
+from aisa.channel.sqlite.store import SqliteChannelStore
 from aisa.channel.store import ChannelStore
 from aisa.client import NodeClient, origin_of
 from aisa.errors import ConfigInvalid, StoreUnavailable

@@ -1,5 +1,8 @@
 """The payee's `ChannelStore` on one SQLite file: WAL, `synchronous=FULL`, one owner.
 
+A batch that only charges goes to the journal, and is folded into the tables with those after it;
+whatever else there is to write or to read of what is in the journal folds it first.
+
 Writes go through one connection and reads through another, so that a commit on the writer's thread
 does not stop a look-up on the loop's.
 """
@@ -10,22 +13,30 @@ import fcntl
 import os
 import sqlite3
 import statistics
+import threading
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
-from itertools import pairwise, takewhile
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
+
 from aisa import faults
-from aisa.channel import sqlite_schema as schema
+from aisa.channel.sqlite import schema
+from aisa.channel.sqlite.journal import Journal
+from aisa.channel.sqlite.rows import (
+    forget_answers,
+    forget_batch,
+    forget_dead_channels,
+    older_batches,
+    write,
+    write_charged,
+)
 from aisa.channel.store import (
-    SESSION_KEPT_S,
-    SESSIONS_MAX,
     ChannelRow,
     ChannelState,
     Charge,
-    LaneRow,
     SessionRow,
     StoreBatch,
     StoredChannel,
@@ -36,7 +47,11 @@ from aisa.channel.store import (
 from aisa.errors import ConfigInvalid, FileOwned, StoreUnavailable
 
 _PROBES: Final = 9
-_DEAD_CHANNELS_MAX: Final = 256
+_FOLDED_MIN: Final = 256
+"""So many charges are folded into the tables together."""
+_RECORD_BYTES_MAX: Final = 64 * 1024
+_encoder: Final = msgspec.msgpack.Encoder()
+_decoder: Final = msgspec.msgpack.Decoder(StoreBatch)
 
 
 class SqliteChannelStore:
@@ -58,6 +73,11 @@ class SqliteChannelStore:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._owner = _own(path)
         self._pruned = 0
+        self._lock = threading.RLock()
+        self._journaled: list[StoreBatch] = []
+        self._calls: set[tuple[int, int, int]] = set()
+        self._touched: set[int | bytes] = set()
+        self._is_journal_sound = True
         try:
             with _guarded():
                 # It holds answers and a secret; SQLite gives its other files the same mode.
@@ -66,6 +86,7 @@ class SqliteChannelStore:
                 _prepare(self._writer, payee, random_bytes)
                 self._reader = _connect(path)
                 self._reader.execute("PRAGMA query_only=ON")
+                self._journal = self._open_journal(path.with_name(path.name + ".journal"))
         except BaseException:
             os.close(self._owner)
             raise
@@ -73,6 +94,9 @@ class SqliteChannelStore:
     def close(self) -> None:
         """Close the file and give it up."""
         if self._owner >= 0:
+            with suppress(StoreUnavailable):  # the journal keeps what could not be folded
+                self._fold()
+            self._journal.close()
             self._reader.close()
             self._writer.close()
             os.close(self._owner)
@@ -84,6 +108,7 @@ class SqliteChannelStore:
 
     def summary(self) -> StoreSummary:
         """The last numbers given out, the channels that owe, and what each hub owes."""
+        self._fold()
         batch_last = self._one("SELECT COALESCE(MAX(number), 0) FROM batch")[0]
         # Pruned batches leave their number behind: a receipt's batch is never named twice.
         pruned_last = self._one("SELECT value FROM meta WHERE name='batch_pruned'")[0]
@@ -99,21 +124,27 @@ class SqliteChannelStore:
 
     def commit(self, batch: StoreBatch) -> None:
         """Write the batch durably; a failure leaves nothing of it."""
-        with self._transaction() as cursor:
-            _write(cursor, batch)
-            faults.hit("seller.commit.before")
+        with self._lock:
+            if not self._append(batch):
+                self._fold(batch)
+            elif len(self._calls) >= _FOLDED_MIN:
+                with suppress(StoreUnavailable):  # the batch itself is durable in the journal
+                    self._fold()
         faults.hit("seller.commit.after")
 
     def channel(self, channel: bytes) -> StoredChannel | None:
         """The channel with this id."""
+        self._fold_if(channel in self._touched)
         return self._channel("SELECT * FROM channel WHERE id=?", channel)
 
     def channel_by_number(self, number: int) -> StoredChannel | None:
         """The channel with this number."""
+        self._fold_if(number in self._touched)
         return self._channel("SELECT * FROM channel WHERE number=?", number)
 
     def lane(self, channel: int, lane: int) -> StoredLane | None:
         """A lane as it was last committed, with at most 1,024 of its seq."""
+        self._fold_if(channel in self._touched)
         row = self._maybe(
             "SELECT units, closed, seq_floor FROM lane WHERE channel=? AND lane=?", channel, lane
         )
@@ -124,6 +155,7 @@ class SqliteChannelStore:
 
     def charge(self, channel: int, lane: int, seq: int) -> StoredCharge | None:
         """The charge of one call, with its answer if it is still kept."""
+        self._fold_if((channel, lane, seq) in self._calls)
         row = self._maybe(
             f"{schema.SELECT_CHARGE} WHERE channel=? AND lane=? AND seq=?", channel, lane, seq
         )
@@ -137,6 +169,7 @@ class SqliteChannelStore:
 
     def batch(self, number: int) -> tuple[Charge, ...]:
         """The charges of one commit in their order, without their answers."""
+        self._fold()
         first = number * schema.PLACES
         rows = self._all(
             f"{schema.SELECT_CHARGE} WHERE place >= ? AND place < ? ORDER BY place",
@@ -147,25 +180,103 @@ class SqliteChannelStore:
 
     def prune(self, *, answers_before_ms: int, charges_before_ms: int, batches_max: int) -> bool:
         """Forget answers, redeemed charges and closed channels that are old enough."""
-        with self._transaction() as cursor:
-            gone = _forget_answers(cursor, answers_before_ms, batches_max)
-            old = _older(cursor, self._pruned, charges_before_ms, batches_max)
-            for number in old:
-                _forget_batch(cursor, number)
-            # Batches that still wait for a redemption are passed over until the next round.
-            self._pruned = old[-1] if len(old) == batches_max else 0
-            _forget_dead_channels(cursor, charges_before_ms)
+        with self._lock:
+            self._fold()
+            with self._transaction() as cursor:
+                gone = forget_answers(cursor, answers_before_ms, batches_max)
+                old = older_batches(cursor, self._pruned, charges_before_ms, batches_max)
+                for number in old:
+                    forget_batch(cursor, number)
+                # Batches that still wait for a redemption are passed over until the next round.
+                self._pruned = old[-1] if len(old) == batches_max else 0
+                forget_dead_channels(cursor, charges_before_ms)
         return batches_max in (gone, len(old))
 
     def probe_ms(self) -> float:
         """The median time of a small commit on this disk."""
         times: list[float] = []
-        for number in range(_PROBES):
+        for _ in range(_PROBES):
             start = time.perf_counter()
-            with self._transaction() as cursor:
-                cursor.execute("UPDATE meta SET value=? WHERE name='probe'", (number,))
+            with self._lock, _guarded():
+                self._journal.flush()
             times.append(time.perf_counter() - start)
         return statistics.median(times) * 1000
+
+    def _open_journal(self, path: Path) -> Journal:
+        generation = self._one("SELECT value FROM meta WHERE name='generation'")[0]
+        journal = Journal(path, generation, self.secret())
+        try:
+            found = [_decoder.decode(body) for body in journal.records()]
+            if found:
+                self._write_tables(found, None)
+                journal.start_anew()
+        except BaseException as error:
+            journal.close()
+            if isinstance(error, msgspec.MsgspecError):
+                raise StoreUnavailable(f"{path} cannot be read: {error}") from error
+            raise
+        return journal
+
+    def _append(self, batch: StoreBatch) -> bool:
+        """Write a batch of charges to the journal; False if it must go to the tables."""
+        if not self._is_journal_sound or not _only_charges(batch):
+            return False
+        calls = {(one.channel, one.lane, one.seq) for one in batch.charges}
+        if len(calls) < len(batch.charges) or not calls.isdisjoint(self._calls):
+            raise StoreUnavailable("a call of the batch was charged before")
+        if any(not 0 <= row.charged <= row.ceiling <= row.deposit for row in batch.channels):
+            raise StoreUnavailable("a channel of the batch is charged above its ceiling")
+        body = _encoder.encode(batch)
+        if len(body) > _RECORD_BYTES_MAX:
+            return False
+        faults.hit("seller.commit.before")
+        try:
+            is_written = self._journal.append(body)
+        except OSError as error:
+            # It may be on the disk after all: the next generation forgets it.
+            self._is_journal_sound = False
+            raise StoreUnavailable(f"the seller's journal could not be used: {error}") from error
+        if is_written:
+            self._journaled.append(batch)
+            self._calls |= calls
+            self._touched.update([one.channel for one in batch.charges])
+            self._touched.update([row.id for row in batch.channels])
+        return is_written
+
+    def _fold_if(self, is_due: bool) -> None:
+        if is_due:
+            self._fold()
+
+    def _fold(self, batch: StoreBatch | None = None) -> None:
+        """Write what the journal holds to the tables, and a batch that does not go through it."""
+        if batch is None and not self._journaled:
+            return
+        with self._lock:
+            is_anew = bool(self._journaled) or not self._is_journal_sound
+            # Should a commit fail and yet survive a crash, nothing may be in the journal after it.
+            self._is_journal_sound = False
+            self._write_tables(self._journaled, batch, is_anew=is_anew)
+            if is_anew:
+                self._journal.start_anew()
+            self._is_journal_sound = True
+            self._journaled.clear()
+            self._calls.clear()
+            self._touched.clear()
+
+    def _write_tables(
+        self, journaled: list[StoreBatch], batch: StoreBatch | None, *, is_anew: bool = True
+    ) -> None:
+        with self._transaction() as cursor:
+            if journaled:
+                write_charged(cursor, journaled)
+                faults.hit("seller.fold.before")
+            if is_anew:
+                cursor.execute(schema.NEXT_GENERATION)
+            if batch is not None:
+                write(cursor, batch)
+                faults.hit("seller.commit.before")
+        if journaled:
+            faults.hit("seller.fold.after")
 
     @contextmanager
     def _transaction(self) -> Generator[sqlite3.Cursor]:
@@ -264,12 +375,12 @@ def _prepare(
         )
     if version < schema.VERSION:
         connection.execute("BEGIN IMMEDIATE")
-        steps = schema.FROM_VERSION_1 if version else schema.TABLES
-        for statement in filter(str.strip, steps.split(";")):
-            connection.execute(statement)
+        for steps in schema.STEPS[version:] if version else (schema.TABLES,):
+            for statement in filter(str.strip, steps.split(";")):
+                connection.execute(statement)
         if not version:
             meta = {"payee": payee, "secret": random_bytes(32)}
-            meta |= dict.fromkeys(("batch_pruned", "channel_last", "probe"), 0)
+            meta |= dict.fromkeys(("batch_pruned", "channel_last", "generation"), 0)
             connection.executemany("INSERT INTO meta VALUES (?,?)", meta.items())
         connection.execute(f"PRAGMA user_version={schema.VERSION}")
         connection.execute("COMMIT")
@@ -279,98 +390,6 @@ def _prepare(
             "the seller's file belongs to another payee key",
             hint="use the key that the file was made with, or another file",
         )
-
-
-def _write(cursor: sqlite3.Cursor, batch: StoreBatch) -> None:
-    if batch.lanes:
-        cursor.executemany(schema.PUT_LANE, [_lane_tuple(row) for row in batch.lanes])
-        _forget_closed_lanes(cursor, batch)
-    if batch.new_channels:
-        rows = [_channel_tuple(row) for row in batch.new_channels]
-        cursor.executemany(schema.INSERT_CHANNEL, rows)
-        last = max(row.number for row in batch.new_channels)
-        cursor.execute("UPDATE meta SET value=? WHERE name='channel_last'", (last,))
-    if batch.channels:
-        cursor.executemany(schema.UPDATE_CHANNEL, [_totals(row) for row in batch.channels])
-    if batch.sessions:
-        cursor.executemany(schema.INSERT_SESSION, [_session_tuple(row) for row in batch.sessions])
-        ended_s = batch.at_ms // 1000 - SESSION_KEPT_S
-        ends = {(row.channel, ended_s, SESSIONS_MAX) for row in batch.sessions}
-        cursor.executemany(schema.FORGET_SESSIONS, ends)
-    if batch.charges:
-        _write_charges(cursor, batch)
-    if batch.voids:
-        cursor.executemany(schema.VOID_CHARGE, batch.voids)
-
-
-def _write_charges(cursor: sqlite3.Cursor, batch: StoreBatch) -> None:
-    base = batch.number * schema.PLACES
-    starts = [0]
-    for charge in batch.charges:
-        starts.append(starts[-1] + len(charge.answer))
-    cursor.executemany(
-        schema.INSERT_CHARGE,
-        [
-            # The module asks of each bytes object whether it has an adapter; of a bytearray it does not.
-            (
-                base + place,
-                c.channel,
-                c.lane,
-                c.seq,
-                c.units,
-                c.cumulative,
-                bytearray(c.request),
-                c.status,
-                bytearray(c.answer_digest),
-                start,
-                end - start,
-            )
-            for place, (c, (start, end)) in enumerate(
-                zip(batch.charges, pairwise(starts), strict=True)
-            )
-        ],
-    )
-    answers = b"".join([charge.answer for charge in batch.charges]) or None
-    cursor.execute("INSERT INTO batch VALUES (?,?,?)", (batch.number, batch.at_ms, answers))
-
-
-def _forget_closed_lanes(cursor: sqlite3.Cursor, batch: StoreBatch) -> None:
-    closed = {row.channel for row in batch.lanes if row.closed and not row.units}
-    if closed:
-        changed = (*batch.new_channels, *batch.channels)
-        floors = [(row.number, row.lane_floor) for row in changed if row.number in closed]
-        cursor.executemany(schema.FORGET_CLOSED_LANES, floors)
-
-
-def _older(cursor: sqlite3.Cursor, after: int, before_ms: int, batches_max: int) -> list[int]:
-    rows = cursor.execute(schema.OLDEST_BATCHES, (after, batches_max)).fetchall()
-    return [number for number, _ in takewhile(lambda row: row[1] < before_ms, rows)]
-
-
-def _forget_answers(cursor: sqlite3.Cursor, before_ms: int, batches_max: int) -> int:
-    """Forget the answers of old batches, from where the last round ended; returns how many."""
-    done = cursor.execute("SELECT value FROM meta WHERE name='answers_pruned'").fetchone()
-    old = _older(cursor, done[0] if done else 0, before_ms, batches_max)
-    if old:
-        cursor.execute(schema.FORGET_ANSWERS, (old[0], old[-1]))
-        cursor.execute("INSERT OR REPLACE INTO meta VALUES ('answers_pruned',?)", (old[-1],))
-    return len(old)
-
-
-def _forget_batch(cursor: sqlite3.Cursor, number: int) -> None:
-    span = (number * schema.PLACES, (number + 1) * schema.PLACES)
-    if cursor.execute(schema.IS_OWED, span).fetchone()[0]:
-        return
-    cursor.execute(schema.RAISE_SEQ_FLOORS, span)
-    cursor.execute("DELETE FROM charge WHERE place >= ? AND place < ?", span)
-    cursor.execute("DELETE FROM batch WHERE number=?", (number,))
-    cursor.execute("UPDATE meta SET value=MAX(value, ?) WHERE name='batch_pruned'", (number,))
-
-
-def _forget_dead_channels(cursor: sqlite3.Cursor, before_ms: int) -> None:
-    dead = cursor.execute(schema.SELECT_DEAD_CHANNELS, (before_ms, _DEAD_CHANNELS_MAX)).fetchall()
-    for table, column in (("session", "channel"), ("lane", "channel"), ("channel", "number")):
-        cursor.executemany(f"DELETE FROM {table} WHERE {column}=?", dead)  # noqa: S608 - fixed names
 
 
 def _charge(row: tuple[Any, ...], answer: bytes = b"") -> Charge:
@@ -383,27 +402,11 @@ def _channel_row(row: tuple[Any, ...]) -> ChannelRow:
     return ChannelRow(**columns)
 
 
-def _channel_tuple(row: ChannelRow) -> tuple[object, ...]:
-    return (
-        row.number, row.id, row.network, row.holder, row.payer, row.currency, row.salt,
-        row.fee_ppm, row.opened_ms, row.deposit, row.ceiling, row.voucher_signature, row.charged,
-        row.redeemed, row.redeeming, row.lane_floor, int(row.state), row.changed_ms,
-    )  # fmt: skip
-
-
-def _totals(row: ChannelRow) -> tuple[object, ...]:
-    return (
-        row.deposit, row.ceiling, row.voucher_signature, row.charged, row.redeemed, row.redeeming,
-        row.lane_floor, int(row.state), row.changed_ms, row.number,
-    )  # fmt: skip
-
-
-def _session_tuple(row: SessionRow) -> tuple[object, ...]:
-    return (
-        row.channel, row.hash, row.payer_x25519, row.payee_x25519, row.epoch, row.lane_first,
-        row.lane_count, row.expiry,
-    )  # fmt: skip
-
-
-def _lane_tuple(row: LaneRow) -> tuple[object, ...]:
-    return (row.channel, row.lane, row.units, int(row.closed))
+def _only_charges(batch: StoreBatch) -> bool:
+    """Whether a batch changes nothing but totals, as nearly all do that come one after another."""
+    return bool(batch.charges) and not (
+        batch.new_channels
+        or batch.sessions
+        or batch.voids
+        or any(lane.closed for lane in batch.lanes)
+    )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-VERSION: Final = 2
+VERSION: Final = 3
 PLACES: Final = 1024
 """A charge's rowid is its batch times this, plus its place."""
 
@@ -74,17 +74,20 @@ CREATE TABLE charge (
 CREATE UNIQUE INDEX charge_seq ON charge (channel, lane, seq);
 """
 
-FROM_VERSION_1: Final = """
-ALTER TABLE batch ADD COLUMN answers BLOB;
-DROP TABLE answers;
-"""
-"""What version 1 kept of answers had receipts in it; calls of its last ten minutes get 409."""
+STEPS: Final = (
+    "",
+    # What version 1 kept of answers had receipts in it; calls of its last ten minutes get 409.
+    "ALTER TABLE batch ADD COLUMN answers BLOB; DROP TABLE answers;",
+    "INSERT OR IGNORE INTO meta VALUES ('generation', 0); DELETE FROM meta WHERE name='probe';",
+)
+"""What brings a file from the version that is its place here to the next one."""
 
 INSERT_CHANNEL: Final = "INSERT INTO channel VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
 UPDATE_CHANNEL: Final = (
     "UPDATE channel SET deposit=?, ceiling=?, voucher_signature=?, charged=?, redeemed=?,"
     " redeeming=?, lane_floor=?, state=?, changed_ms=? WHERE number=?"
 )
+NEXT_GENERATION: Final = "UPDATE meta SET value=value+1 WHERE name='generation'"
 FORGET_SESSIONS: Final = (
     "DELETE FROM session WHERE channel=?1 AND expiry<=?2 AND hash NOT IN"
     " (SELECT hash FROM session WHERE channel=?1 ORDER BY expiry DESC LIMIT ?3)"

@@ -1,0 +1,1 @@
+"""The payee's store on one SQLite file, with a journal before it."""
