@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from typing import Any
 from aisa.devnet import toolchain
 
 HERE = Path(__file__).parent
+OUT = HERE.parent / "build" / "contracts" / "out"
 ARTIFACTS = HERE.parent / "src" / "aisa" / "settlement" / "evm" / "artifacts"
 
 
@@ -39,7 +39,7 @@ def main(words: list[str]) -> int:
 
 def _build() -> int:
     ARTIFACTS.mkdir(parents=True, exist_ok=True)
-    fresh = _fresh()
+    fresh = _fresh("--force")
     for name, text in fresh.items():
         (ARTIFACTS / name).write_text(text)
     for old in ARTIFACTS.glob("*.json"):
@@ -67,26 +67,22 @@ def _test(rest: list[str]) -> int:
     return _forge("test", *(word for word in rest if word != "--update"), more=gas)
 
 
-def _fresh() -> dict[str, str]:
+def _fresh(*flags: str) -> dict[str, str]:
     """File name → text of the artifact of every contract that can be deployed."""
-    with tempfile.TemporaryDirectory(prefix="aisa-contracts-") as folder:
-        made: dict[str, str] = {}
-        for source in sorted((HERE / "src").rglob("*.sol")):
-            # One source at a time: what one contract becomes never depends on what stands beside it.
-            out = Path(folder) / source.stem
-            where = ["--out", str(out), "--cache-path", str(out / "cache")]
-            code = _forge("build", str(source.relative_to(HERE)), "--force", "--silent", *where)
-            if code:
-                raise SystemExit(code)
-            made |= dict(_artifacts(out / source.name, source))
-        return made
+    code = _forge("build", "src", "--silent", *flags)
+    if code:
+        raise SystemExit(code)
+    made: dict[str, str] = {}
+    for source in sorted((HERE / "src").rglob("*.sol")):
+        made |= dict(_artifacts(OUT / source.name, source))
+    return made
 
 
 def _artifacts(folder: Path, source: Path) -> Iterator[tuple[str, str]]:
     for path in sorted(folder.glob("*.json")):
         built: dict[str, Any] = json.loads(path.read_text())
-        if built["bytecode"]["object"] in {"", "0x"}:
-            continue  # an interface, a library of internal functions, or abstract
+        if built["bytecode"]["object"] == "0x" or not built["methodIdentifiers"]:
+            continue  # abstract, an interface, or a library of internal functions
         metadata = built["metadata"]
         settings = metadata["settings"]
         artifact = {
@@ -101,10 +97,21 @@ def _artifacts(folder: Path, source: Path) -> Iterator[tuple[str, str]]:
             "abi": built["abi"],
             "bytecode": built["bytecode"]["object"],
             "deployed_bytecode": built["deployedBytecode"]["object"],
-            "immutable_references": built["deployedBytecode"].get("immutableReferences", {}),
+            # Where a deployed contract differs from the line above: [start, length] in bytes.
+            "immutable_spans": _spans(built["deployedBytecode"].get("immutableReferences", {})),
             "method_identifiers": built["methodIdentifiers"],
         }
-        yield path.name, json.dumps(artifact, indent=1, sort_keys=False) + "\n"
+        yield path.name, _json(artifact) + "\n"
+
+
+def _json(artifact: dict[str, Any]) -> str:
+    """One line for each key: an artifact is read by programs, and compared by people."""
+    lines = (f" {json.dumps(key)}: {json.dumps(value)}" for key, value in artifact.items())
+    return "{\n" + ",\n".join(lines) + "\n}"
+
+
+def _spans(references: dict[str, list[dict[str, int]]]) -> list[list[int]]:
+    return sorted([one["start"], one["length"]] for many in references.values() for one in many)
 
 
 def _forge(*words: str, more: dict[str, str] | None = None) -> int:
