@@ -13,6 +13,8 @@ from typing import Any
 import hypothesis
 import pytest
 
+pytest_plugins = ["tests.integration.anvil"]
+
 hypothesis.settings.register_profile("aisa", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("aisa")
 

@@ -1,0 +1,57 @@
+"""The two chains of a devnet: their names, ids and pace, and what each role's account is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+LABEL: Final = "anvil: real EVM and contracts, one process makes the blocks"
+
+GIFT_WEI: Final = 10 * 10**18
+"""What the faucet gives unless it is told how much: gas for thousands of chain txs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One chain; `block_time_s` is the pace of the network that it stands for."""
+
+    name: str
+    title: str
+    chain_id: int
+    native: str
+    block_time_s: int
+    port: int
+
+    @property
+    def network(self) -> str:
+        """The chain's CAIP-2 name, which no real network has."""
+        return f"eip155:{self.chain_id}"
+
+    def asset(self, address: str) -> str:
+        """The CAIP-19 name of a token on this chain."""
+        return f"{self.network}/erc20:{address}"
+
+
+ETHEREUM: Final = Setting("ethereum", "Ethereum", 31337, "ETH", 12, 8545)
+POLYGON: Final = Setting("polygon", "Polygon", 31338, "POL", 2, 8546)
+SETTINGS: Final = (ETHEREUM, POLYGON)
+
+
+def setting_by_name(name: str) -> Setting | None:
+    """The chain of that name."""
+    return next((one for one in SETTINGS if one.name == name), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Roles:
+    """Who does what, each an unlocked account of anvil. They guard nothing: their keys are public."""
+
+    deployer: str
+    faucet: str
+    issuer: str
+    proxy_admin: str
+
+    @classmethod
+    def among(cls, accounts: list[str]) -> Roles:
+        """The first accounts, in order."""
+        return cls(*accounts[:4])
