@@ -17,6 +17,7 @@ from aisa.identity.signer import SigningKey
 from aisa.protocol import aip, base64url, httpsig, mpp
 from aisa.protocol.aip import notice
 from aisa.protocol.problem import problem_of
+from tests.vectors import evm
 
 FOLDER = Path(__file__).parent
 ISSUED = 1_795_309_432
@@ -412,6 +413,7 @@ def documents() -> dict[str, dict[str, Any]]:
         "mpp.json": _mpp(),
         "httpsig.json": _httpsig(),
         "problem.json": _problem(),
+        **evm.documents(),
     }
 
 

@@ -118,6 +118,15 @@ class Fields:
         """Return the reader of a required object member."""
         return Fields(self.path(name), self.object(name))
 
+    def each(self, name: str, *, items_max: int) -> tuple[Fields, ...]:
+        """Return the readers of a required array of objects, of at most `items_max`."""
+        found: list[Fields] = []
+        for item in self.array(name, items_max=items_max):
+            if not isinstance(item, Mapping):
+                raise malformed(self.path(name), "has an item that is not an object")
+            found.append(Fields(self.path(name), item))
+        return tuple(found)
+
     def others(self, known: frozenset[str]) -> JsonObject:
         """Return the members that are not among the known names."""
         return {name: value for name, value in self.members.items() if name not in known}

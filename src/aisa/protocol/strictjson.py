@@ -95,6 +95,16 @@ def check_json(value: JsonValue, what: str, depth: int = 0) -> None:
         _check_scalar(value, what)
 
 
+def present(members: JsonObject, other: JsonObject | None = None) -> dict[str, JsonValue]:
+    """Return the known members that are not None, then the others that they do not hide."""
+    known: dict[str, JsonValue] = {
+        name: value for name, value in members.items() if value is not None
+    }
+    if not other:
+        return known
+    return {**known, **{name: value for name, value in other.items() if name not in members}}
+
+
 def malformed(what: str, why: str) -> MalformedMessage:
     """Return the error that names the field and says what is wrong with it."""
     return MalformedMessage(f"{what} {why}", field=what)

@@ -1,5 +1,10 @@
-"""x402, version 2: the objects, and the three headers that carry them."""
+"""x402, version 2: the objects, and the three headers that carry them.
 
+What one scheme or extension alone has stands in a module of its own: `exact`, `batch` with
+`batch_payload` and `batch_state`, `attestation`, `bazaar`.
+"""
+
+from aisa.protocol.x402.facilitator import FacilitatorRequest, Supported, SupportedKind
 from aisa.protocol.x402.header import (
     HEADER_CHARS_MAX,
     PAYMENT_REQUIRED,
@@ -12,6 +17,7 @@ from aisa.protocol.x402.header import (
     parse_required,
     parse_settlement,
 )
+from aisa.protocol.x402.identifier import PAYMENT_IDENTIFIER, PaymentIdentifier
 from aisa.protocol.x402.outcome import SettlementResponse, VerifyResponse
 from aisa.protocol.x402.payload import PaymentPayload
 from aisa.protocol.x402.requirements import (
@@ -20,18 +26,25 @@ from aisa.protocol.x402.requirements import (
     PaymentRequirements,
     ResourceInfo,
 )
+from aisa.protocol.x402.token import TokenExtra
 
 __all__ = [
     "HEADER_CHARS_MAX",
+    "PAYMENT_IDENTIFIER",
     "PAYMENT_REQUIRED",
     "PAYMENT_RESPONSE",
     "PAYMENT_SIGNATURE",
     "VERSION",
+    "FacilitatorRequest",
+    "PaymentIdentifier",
     "PaymentPayload",
     "PaymentRequired",
     "PaymentRequirements",
     "ResourceInfo",
     "SettlementResponse",
+    "Supported",
+    "SupportedKind",
+    "TokenExtra",
     "VerifyResponse",
     "format_payload",
     "format_required",

@@ -6,14 +6,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from aisa.protocol.fields import Fields
-from aisa.protocol.strictjson import JsonObject, JsonValue, parse_object
-from aisa.protocol.x402.requirements import (
-    TEXT_CHARS_MAX,
-    amount_of,
-    encode_body,
-    present,
-    read_network,
-)
+from aisa.protocol.strictjson import JsonObject, JsonValue, parse_object, present
+from aisa.protocol.x402.requirements import TEXT_CHARS_MAX, amount_of, encode_body, read_network
 
 _SETTLED: Final = frozenset(
     {

@@ -6,13 +6,12 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from aisa.protocol.fields import Fields
-from aisa.protocol.strictjson import JsonObject, JsonValue, parse_object
+from aisa.protocol.strictjson import JsonObject, JsonValue, parse_object, present
 from aisa.protocol.x402.requirements import (
     VERSION,
     PaymentRequirements,
     ResourceInfo,
     encode_body,
-    present,
     read_version,
 )
 
@@ -53,7 +52,15 @@ class PaymentPayload:
         Raises:
             MalformedMessage: a field is missing or breaks its bounds, or another version; names it.
         """
-        fields = Fields("PaymentPayload", parse_object(body, "PaymentPayload"))
+        return cls.read(Fields("PaymentPayload", parse_object(body, "PaymentPayload")))
+
+    @classmethod
+    def read(cls, fields: Fields) -> PaymentPayload:
+        """Read the JSON object.
+
+        Raises:
+            MalformedMessage: a field is missing or breaks its bounds, or another version; names it.
+        """
         read_version(fields)
         resource = fields.optional_object("resource")
         return cls(

@@ -14,6 +14,7 @@ from aisa.protocol.strictjson import (
     format_json,
     malformed,
     parse_object,
+    present,
 )
 
 VERSION: Final = 2
@@ -175,12 +176,6 @@ class PaymentRequired:
             extensions=fields.optional_object("extensions"),
             other=fields.others(_REQUIRED),
         )
-
-
-def present(members: dict[str, JsonValue], other: JsonObject) -> dict[str, JsonValue]:
-    """Return the known members that are not None, then the others that they do not hide."""
-    known = {name: value for name, value in members.items() if value is not None}
-    return {**known, **{name: value for name, value in other.items() if name not in members}}
 
 
 def encode_body(document: JsonObject, what: str) -> bytes:
