@@ -30,6 +30,10 @@ class RailKeys:
             keypair = self._deposits[account] = self._derive("deposit", account)
         return keypair
 
+    def deposit_address(self, account: str) -> str:
+        """An account's deposit address."""
+        return str(self.deposit(account).pubkey())
+
     def _derive(self, role: str, account: str) -> Keypair:
         return Keypair.from_seed(derive_seed(self._seed, f"solana {role}", self._network, account))
 

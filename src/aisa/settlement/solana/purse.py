@@ -9,9 +9,9 @@ from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
 from aisa.errors import RailUnavailable
-from aisa.settlement.solana.address_book import AddressBook
+from aisa.settlement.address_book import AddressBook
 from aisa.settlement.solana.answer import STATUSES, AccountRow, InContext, token_units
-from aisa.settlement.solana.keys import token_account
+from aisa.settlement.solana.keys import RailKeys, token_account
 from aisa.settlement.solana.rpc import SolanaRpc
 
 SOURCES_MAX = 5
@@ -36,19 +36,20 @@ class Purse:
     the network refuses the later one, which is a proved failure and no loss.
     """
 
-    def __init__(self, rpc: SolanaRpc, book: AddressBook) -> None:
+    def __init__(self, rpc: SolanaRpc, book: AddressBook, keys: RailKeys) -> None:
         self._rpc = rpc
         self._book = book
+        self._keys = keys
         self._reserved: dict[str, Mapping[str, int]] = {}
 
     async def own_addresses(self, mint: Pubkey) -> list[Pubkey]:
         """Every address of ours: owners and their token accounts for a mint."""
-        owners = [owner.pubkey() for owner in await self._book.owners()]
+        owners = [owner.pubkey() for owner in await self._owners()]
         return owners + [token_account(owner, mint) for owner in owners]
 
     async def units(self, mint: Pubkey, commitment: str) -> int:
         """What all token accounts hold together."""
-        owners = await self._book.owners()
+        owners = await self._owners()
         return sum(one.units for one in await self._read(owners, mint, commitment))
 
     async def sources(self, mint: Pubkey, units: int) -> Sequence[Source]:
@@ -56,7 +57,7 @@ class Purse:
 
         Holds less than `units` together when a single chain tx cannot carry enough of them.
         """
-        owners = await self._book.owners()
+        owners = await self._owners()
         treasury = (await self._free(owners[:1], mint))[0]
         if treasury.units >= units:
             return [treasury]
@@ -70,7 +71,7 @@ class Purse:
 
     async def filled(self, mint: Pubkey) -> list[Source]:
         """The token accounts that hold units which no open send takes."""
-        return [one for one in await self._free(await self._book.owners(), mint) if one.units > 0]
+        return [one for one in await self._free(await self._owners(), mint) if one.units > 0]
 
     def reserve(self, signature: str, debits: Mapping[str, int]) -> None:
         """Take units out of the count while a chain tx is open."""
@@ -79,6 +80,11 @@ class Purse:
     def release(self, signature: str) -> None:
         """Forget a reservation once its chain tx is settled or failed."""
         self._reserved.pop(signature, None)
+
+    async def _owners(self) -> list[Keypair]:
+        """The treasury's key, then those of all accounts."""
+        deposits = [self._keys.deposit(account) for account, _ in await self._book.entries()]
+        return [self._keys.treasury, *deposits]
 
     async def _free(self, owners: Sequence[Keypair], mint: Pubkey) -> list[Source]:
         """Balances less what open chain txs will still take: those that are not in them yet."""

@@ -19,6 +19,7 @@ from aisa.errors import (
     NotFound,
 )
 from aisa.money import Token
+from aisa.settlement.address_book import AddressBook
 from aisa.settlement.rail import (
     Clock,
     Conditions,
@@ -35,7 +36,6 @@ from aisa.settlement.rail import (
     SendJournal,
     Unknown,
 )
-from aisa.settlement.solana.address_book import AddressBook
 from aisa.settlement.solana.answer import MAYBE_LANDED
 from aisa.settlement.solana.destination import Target, find_target
 from aisa.settlement.solana.entry import Entry, parse_entry
@@ -84,8 +84,8 @@ class SolanaRail:
         self._settings = settings or SolanaSettings()
         self._keys = RailKeys(seed, network)
         self._rpc = SolanaRpc(rpc_urls, transport=transport)
-        self._book = AddressBook(self._keys, addresses, clock)
-        self._purse = Purse(self._rpc, self._book)
+        self._book = AddressBook(self._keys.deposit_address, addresses, clock)
+        self._purse = Purse(self._rpc, self._book, self._keys)
         self._tracker = Tracker(self._rpc, self._settings)
         self._outbox = Outbox(self._rpc, self._keys, self._purse, self._tracker, self._settings)
         self._watcher = Watcher(self._rpc, self._keys, self._tokens, self._settings)

@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
-from solders.keypair import Keypair
+from collections.abc import Callable, Mapping, Sequence
 
 from aisa.errors import ConfigInvalid
 from aisa.settlement.rail import Clock, DepositAddresses
-from aisa.settlement.solana.keys import RailKeys
 
 
 class AddressBook:
-    """Reads the kept addresses once, and keeps each new one before anyone is told it."""
+    """Reads the kept addresses once, and keeps each new one before anyone is told it.
 
-    def __init__(self, keys: RailKeys, kept: DepositAddresses, clock: Clock) -> None:
-        self._keys = keys
+    `derive` gives the address of an account, always the same.
+    """
+
+    def __init__(self, derive: Callable[[str], str], kept: DepositAddresses, clock: Clock) -> None:
+        self._derive = derive
         self._kept = kept
         self._clock = clock
         self._given_ms: dict[str, int] = {}
         self._known: dict[str, str] | None = None
 
-    async def accounts(self) -> Sequence[str]:
-        """The accounts that were given an address.
+    async def entries(self) -> Sequence[tuple[str, str]]:
+        """Every (account, address).
 
         Raises:
             ConfigInvalid: a kept address is not derived from the rail's seed.
         """
-        return tuple(await self._load())
+        return tuple((await self._load()).items())
 
     async def given_ms(self) -> Mapping[str, int]:
         """When each account was given its address.
@@ -42,22 +42,17 @@ class AddressBook:
         """An account's deposit address, kept before it is returned."""
         known = await self._load()
         if account not in known:
-            address = str(self._keys.deposit(account).pubkey())
+            address = self._derive(account)
             await self._kept.add(account, address)
             known[account] = address
             self._given_ms[account] = self._clock()
         return known[account]
 
-    async def owners(self) -> list[Keypair]:
-        """The treasury's key, then those of all accounts."""
-        deposits = [self._keys.deposit(account) for account in await self.accounts()]
-        return [self._keys.treasury, *deposits]
-
     async def _load(self) -> dict[str, str]:
         if self._known is None:
             known = dict(await self._kept.entries())
             for account, address in known.items():
-                if str(self._keys.deposit(account).pubkey()) != address:
+                if self._derive(account) != address:
                     raise ConfigInvalid(
                         f"the deposit address of {account} is not of this rail's seed",
                         hint="start the node with the key that it was initialised with",
