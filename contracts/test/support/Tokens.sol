@@ -54,5 +54,8 @@ contract SilentToken {
         if (balanceOf[from] < amount) revert NotEnough();
         balanceOf[from] -= amount;
         balanceOf[to] += amount;
+        _afterMove();
     }
+
+    function _afterMove() internal virtual {}
 }
