@@ -51,7 +51,7 @@ def init(session: Session, devnet: bool, passphrase_file: Path | None) -> Report
         [
             f"node {made.network}",
             f"configuration {made.config}",
-            *[f"send SOL for fees on {n} to {a}" for n, a in made.treasuries],
+            *[f"send native coin for fees on {n} to {a}" for n, a in made.treasuries],
             "start it: aisa node up",
         ],
     )

@@ -31,6 +31,9 @@ from aisa.payment.solvency import Solvency
 from aisa.payment.terms import TermsTable
 from aisa.payment.withdrawals import Withdrawals
 from aisa.paywall.limiter import UnpaidLimiter
+from aisa.protocol.evm_address import format_address
+from aisa.settlement.evm import EvmRail, EvmSettings
+from aisa.settlement.evm.keys import RailKeys as EvmKeys
 from aisa.settlement.memory import MemoryNetwork, MemoryRail
 from aisa.settlement.rail import Rail
 from aisa.settlement.solana import SolanaRail, SolanaSettings
@@ -40,6 +43,7 @@ Clock: TypeAlias = Callable[[], int]
 RailMaker: TypeAlias = Callable[[RailConfig, Store, bytes, Clock], Rail]
 
 MEMORY_LABEL = "memory network"
+GWEI = 10**9
 _log = logging.getLogger("aisa.node")
 
 
@@ -61,6 +65,17 @@ def make_rail(config: RailConfig, store: Store, seed: bytes, clock: Clock) -> Ra
     if config.kind == "memory":
         network = MemoryNetwork(clock, name=config.network)
         return MemoryRail(network, tokens, journal=journal, addresses=addresses)
+    if config.kind == "evm":
+        return EvmRail(
+            network=config.network,
+            tokens=tokens,
+            rpc_urls=config.rpc_urls,
+            seed=seed,
+            journal=journal,
+            addresses=addresses,
+            clock=clock,
+            settings=_evm_settings(config),
+        )
     return SolanaRail(
         network=config.network,
         tokens=tokens,
@@ -74,11 +89,31 @@ def make_rail(config: RailConfig, store: Store, seed: bytes, clock: Clock) -> Ra
 
 
 def treasuries(config: NodeConfig, seed: bytes) -> tuple[tuple[str, str], ...]:
-    """Return network and address of each treasury that pays chain fees; it must hold some SOL."""
+    """Return network and address of each treasury, which must hold the native coin for fees."""
     return tuple(
-        (rail.network, str(RailKeys(_rail_seed(seed, rail), rail.network).treasury.pubkey()))
+        (rail.network, _treasury(rail, _rail_seed(seed, rail)))
         for rail in config.rails
-        if rail.kind == "solana"
+        if rail.kind != "memory"
+    )
+
+
+def _treasury(rail: RailConfig, seed: bytes) -> str:
+    if rail.kind == "evm":
+        return format_address(EvmKeys(seed, rail.network).treasury.address)
+    return str(RailKeys(seed, rail.network).treasury.pubkey())
+
+
+def _evm_settings(config: RailConfig) -> EvmSettings:
+    return EvmSettings(
+        confirmations=config.confirmations,
+        agreeing_min=config.agreeing_min,
+        fee_wei_max=config.fee_gwei_max * GWEI,
+        tip_wei_max=config.fee_gwei_max * GWEI,
+        tip_wei_min=config.tip_gwei_min * GWEI,
+        coin=config.coin,
+        replace_after_s=config.replace_s,
+        give_up_after_s=config.give_up_s,
+        log_blocks_max=config.log_blocks_max,
     )
 
 
@@ -121,7 +156,7 @@ async def assembled(
 async def _check_networks(rails: Sequence[Rail]) -> None:
     """Refuse a server of another network; one that is silent may come back."""
     for rail in rails:
-        if isinstance(rail, SolanaRail):
+        if isinstance(rail, SolanaRail | EvmRail):
             try:
                 await rail.check_network()
             except RailUnavailable as error:
@@ -162,6 +197,7 @@ def _introduce(
         store=store,
         terms=terms,
         rails=tuple(rails),
+        pulls={rail.network: rail.pull for rail in rails if isinstance(rail, EvmRail)},
         channels=Channels(store, signer, terms, guard, closing, clock=clock),
         redemptions=Redemptions(store),
         receipts=Receipts(store, signer),

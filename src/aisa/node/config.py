@@ -31,7 +31,10 @@ ENVIRONMENT_PREFIX: Final = "AISA_NODE_"
 SOLANA_VARIABLE: Final = "AISA_NODE_SOLANA"
 """URLs that replace `rpc_urls` of every Solana rail: a devnet's port differs from run to run."""
 
-RAIL_KINDS: Final = ("solana", "memory")
+EVM_VARIABLE: Final = "AISA_NODE_EVM"
+"""`network=URL` pairs with commas between; one network's URLs replace its rail's `rpc_urls`."""
+
+RAIL_KINDS: Final = ("solana", "evm", "memory")
 
 
 def _url(value: object, name: str) -> str:
@@ -110,10 +113,32 @@ TOKEN_SETTINGS: Final = (
 )
 
 RAIL_SETTINGS: Final = (
-    Setting("kind", one_of(*RAIL_KINDS), REQUIRED, "which rail: solana, or memory for tests"),
+    Setting("kind", one_of(*RAIL_KINDS), REQUIRED, "which rail: solana, evm, or memory for tests"),
     Setting("network", text(), REQUIRED, "the network's CAIP-2 name"),
-    Setting("rpc_urls", texts(text()), (), "RPC servers (solana)"),
+    Setting("rpc_urls", texts(text()), (), "RPC servers (solana, evm)"),
     Setting("finality", one_of("confirmed", "finalized"), "finalized", "what counts (solana)"),
+    Setting(
+        "confirmations",
+        integer(0, 10_000),
+        0,
+        "blocks that make a block final, itself included; 0 takes the chain's own finality (evm)",
+    ),
+    Setting(
+        "agreeing_min",
+        integer(0, 100),
+        0,
+        "RPC servers that must say the same before it counts; 0 is the majority (evm)",
+    ),
+    Setting("fee_gwei_max", integer(1, 10**6), 500, "the most that a gas may cost (evm)"),
+    Setting("tip_gwei_min", integer(0, 10**6), 0, "the least tip for a gas (evm)"),
+    Setting(
+        "replace_s", integer(1, 10**5), 60, "a chain tx that waits so long is sent dearer (evm)"
+    ),
+    Setting(
+        "give_up_s", integer(1, 10**7), 21_600, "a chain tx that waits so long is cancelled (evm)"
+    ),
+    Setting("log_blocks_max", integer(1, 10**6), 1_000, "blocks in one search for deposits (evm)"),
+    Setting("coin", integer(0, 2**31 - 1), 60, "the native coin's SLIP-44 number (evm)"),
     Setting("token", lambda value, _: value, (), "the tokens, a list of tables"),
 )
 
@@ -126,6 +151,14 @@ class RailConfig:
     network: str
     rpc_urls: tuple[str, ...]
     finality: str
+    confirmations: int
+    agreeing_min: int
+    fee_gwei_max: int
+    tip_gwei_min: int
+    replace_s: int
+    give_up_s: int
+    log_blocks_max: int
+    coin: int
     pegs: tuple[Peg, ...]
 
 
@@ -237,17 +270,25 @@ def _rail(
 ) -> RailConfig:
     where = f"rail.{table.get('network', '?')}."
     values = read_table(table, RAIL_SETTINGS, where)
-    rpc_urls: tuple[str, ...] = values["rpc_urls"]
-    if values["kind"] == "solana":
-        replacement = environ.get(SOLANA_VARIABLE)
-        rpc_urls = tuple(replacement.split(",")) if replacement else rpc_urls
-        if not rpc_urls:
-            raise ConfigInvalid(f"{where}rpc_urls is missing", hint="a Solana rail needs an RPC")
-    tokens = _tables({"token": list(values["token"])}, "token")
-    pegs = tuple(_peg(one, values["network"], currencies, where) for one in tokens)
+    kind, network = values["kind"], values["network"]
+    values["rpc_urls"] = _rpc_urls(kind, network, environ) or values["rpc_urls"]
+    if kind != "memory" and not values["rpc_urls"]:
+        raise ConfigInvalid(f"{where}rpc_urls is missing", hint="a rail needs an RPC server")
+    tokens = _tables({"token": list(values.pop("token"))}, "token")
+    pegs = tuple(_peg(one, network, currencies, where) for one in tokens)
     if not pegs:
         raise ConfigInvalid(f"{where}token is missing", hint="write [[rail.token]]")
-    return RailConfig(values["kind"], values["network"], rpc_urls, values["finality"], pegs)
+    return RailConfig(**values, pegs=pegs)
+
+
+def _rpc_urls(kind: str, network: str, environ: Mapping[str, str]) -> tuple[str, ...]:
+    """What the environment has instead of a rail's RPC servers."""
+    if kind == "solana":
+        return tuple(filter(None, environ.get(SOLANA_VARIABLE, "").split(",")))
+    if kind == "evm":
+        pairs = [pair.partition("=") for pair in environ.get(EVM_VARIABLE, "").split(",")]
+        return tuple(url for name, _, url in pairs if name == network)
+    return ()
 
 
 def _peg(

@@ -21,6 +21,7 @@ from aisa.payment.redemptions import Redemptions
 from aisa.payment.solvency import Solvency
 from aisa.payment.terms import TermsTable
 from aisa.payment.withdrawals import Withdrawals
+from aisa.settlement.pull import Pull
 from aisa.settlement.rail import Rail
 
 VERSION = "1"
@@ -28,7 +29,7 @@ VERSION = "1"
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """A node without its doors; `clock` gives unix milliseconds."""
+    """A node without its doors; `clock` gives unix milliseconds, `pulls` are by network."""
 
     config: NodeConfig
     signer: Signer
@@ -36,6 +37,7 @@ class Services:
     store: Store
     terms: TermsTable
     rails: tuple[Rail, ...]
+    pulls: Mapping[str, Pull]
     channels: Channels
     redemptions: Redemptions
     receipts: Receipts
