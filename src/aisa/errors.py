@@ -13,6 +13,7 @@ AisaError
 ├── Unprocessable         422  InsufficientFunds · DepositCapReached
 ├── Throttled             429  RateLimited · HeadTooLarge (431) · BodyTooLarge (413) · BodyTooSlow (408)
 ├── Internal              500  LedgerCorrupt · LedgerStopped (503) · SolvencyAlarm (503) · StoreUnavailable (503)
+│                              UpstreamUnavailable (503)
 └── RailError             502  RailUnavailable (503) · OutcomeUnknown (504) · NodeUnavailable (503)
 ```
 
@@ -322,6 +323,12 @@ class StoreUnavailable(Internal):
     """A commit did not reach the disk; nothing was charged."""
 
     slug, status, title, retryable = "store-unavailable", 503, "State cannot be saved", True
+
+
+class UpstreamUnavailable(Internal):
+    """The application behind a proxy does not answer; nothing was charged."""
+
+    slug, status, title, retryable = "upstream-unavailable", 503, "The service is unavailable", True
 
 
 class RailError(AisaError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ import pytest
 from aisa.cli.service import read_service
 from aisa.demo.port import free_ports
 from aisa.demo.process import Family
+from aisa.devnet.toolchain import node
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
@@ -176,3 +178,41 @@ def test_a_seller_of_ones_own_is_put_behind_the_paywall(
     # Stopped, it can still be asked: the file is nobody's now.
     assert not file.exists()
     assert aisa(home, "seller", "status")["running"] is False
+
+
+def test_an_api_in_another_language_is_sold_by_the_proxy(
+    devnet: dict[str, Any], tmp_path: Path
+) -> None:
+    """The page's server runs under Node, and its commands are the page's own."""
+    page = (ROOT / "docs" / "how-to" / "sell-from-any-language.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```javascript\n(.*?)```", page, re.DOTALL)
+    (line,) = [one for one in page.splitlines() if one.startswith("aisa proxy ")]
+    (tmp_path / "quotes.mjs").write_text(block)
+    api_port, home = free_ports(1)[0], tmp_path / "home"
+    upstream = f"http://127.0.0.1:{api_port}"
+    words = shlex.split(line.replace("http://127.0.0.1:3000", upstream))[1:]
+    words = [sys.executable, "-m", "aisa", *words, "--port", "0", "--home", str(home)]
+    with Family(tmp_path / "log") as family:
+        environ = {**os.environ, "PORT": str(api_port)}
+        api = family.start("api", [str(node()), str(tmp_path / "quotes.mjs")], environ)
+        api.wait_until(lambda: answers(upstream), 60)
+        proxy = family.start("proxy", [*words, "--node", devnet["node"]], os.environ)
+        file = home / "seller" / "seller.json"
+        proxy.wait_until(file.exists, 100)
+        service = read_service(file)
+        assert service is not None
+        assert httpx2.get(f"{service.url}/quotes/today", trust_env=False).status_code == 402
+        free = httpx2.get(f"{service.url}/health", trust_env=False)
+        assert free.json() == {"path": "/health", "paidBy": None}
+        paid = aisa(devnet["home"], "pay", f"{service.url}/quotes/today?a=1")
+        assert paid["body"]["path"] == "/quotes/today?a=1"
+        assert re.fullmatch("[0-9a-f]{64}", paid["body"]["paidBy"])
+        assert paid["payment"]["charged"]["units"] == "100"
+        assert aisa(home, "seller", "redeem")["units"] == "100"
+
+
+def answers(url: str) -> bool:
+    try:
+        return httpx2.get(url, trust_env=False).status_code == 200
+    except httpx2.TransportError:
+        return False

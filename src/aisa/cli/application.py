@@ -23,6 +23,7 @@ NOUNS: Final = {
     "wallet": ("aisa.cli.wallet", "The agent's money: balances, deposits, withdrawals, log."),
     "channel": ("aisa.cli.channel", "Channels between this agent and sellers."),
     "seller": ("aisa.cli.seller", "Run a seller, redeem what it earned, withdraw it."),
+    "proxy": ("aisa.cli.proxy", "Put the paywall before any API, in any language."),
     "node": ("aisa.cli.node", "Run, back up and restore a node."),
     "ledger": ("aisa.cli.ledger", "Read and verify a node's ledger."),
     "devnet": ("aisa.cli.devnet", "Networks, a node and a seller on this machine."),

@@ -15,14 +15,12 @@ from aisa.cli.command import Noun, Session
 from aisa.cli.node_url import find_node_url
 from aisa.cli.report import Report
 from aisa.cli.seller_folder import (
-    SellerFiles,
     ensure_seller_config,
     ensure_seller_seed,
     seller_files,
     trusted_hubs,
 )
 from aisa.cli.service import Service, read_service
-from aisa.errors import FileOwned
 from aisa.identity import SigningKey
 
 if TYPE_CHECKING:
@@ -82,12 +80,12 @@ def up(
 
     Its paid routes are marked with `@paid("0.0001 aiUSD")` or `Depends(paid(…))`.
     """
-    from aisa.cli.seller_run import load_app, paywall_of, run_seller
+    from aisa.cli.seller_run import load_app, paywall_of, refuse_a_second, run_seller
     from aisa.paywall.server import listen
 
     session.make_home()
     files = seller_files(session.home)
-    _refuse_a_second(files)
+    refuse_a_second(files)
     found = node or find_node_url(session.home)
     if found is not None:
         ensure_seller_config(files, found)
@@ -194,17 +192,6 @@ def withdraw(
             asset=asset,
             fee_max=fee_max,
             request_id=request_id,
-        )
-
-
-def _refuse_a_second(files: SellerFiles) -> None:
-    """Say who runs before the port does: another port would not help, one file has one owner."""
-    service = read_service(files.process)
-    if service is not None:
-        raise FileOwned(
-            f"a seller of this home runs already at {service.url} (pid {service.pid})",
-            hint="stop it (the devnet's: start aisa devnet up without --seller), "
-            "or give this one a home of its own: --home DIR --node URL --port 0",
         )
 
 

@@ -7,7 +7,7 @@ import os
 import secrets
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from inspect import isfunction
 from pathlib import Path
@@ -16,9 +16,9 @@ from typing import Any
 from aisa import faults
 from aisa.cli.seller_control import Controlled, state_of
 from aisa.cli.seller_folder import SellerFiles, ensure_seller_seed, trusted_hubs
-from aisa.cli.service import Service, forget_service, write_service
-from aisa.errors import AisaError, ConfigInvalid
-from aisa.paywall import Paywall, PaywallMiddleware
+from aisa.cli.service import Service, forget_service, read_service, write_service
+from aisa.errors import AisaError, ConfigInvalid, FileOwned
+from aisa.paywall import Paid, Paywall, PaywallMiddleware, Price
 from aisa.paywall.server import loop_factory, serve_async
 
 
@@ -44,6 +44,21 @@ def load_app(path: str) -> Any:
     return found() if isfunction(found) else found
 
 
+def refuse_a_second(files: SellerFiles) -> None:
+    """Say who runs before the port does: another port would not help, one file has one owner.
+
+    Raises:
+        FileOwned: a seller of this home runs.
+    """
+    service = read_service(files.process)
+    if service is not None:
+        raise FileOwned(
+            f"a seller of this home runs already at {service.url} (pid {service.pid})",
+            hint="stop it (the devnet's: start aisa devnet up without --seller), "
+            "or give this one a home of its own: --home DIR --node URL --port 0",
+        )
+
+
 def paywall_of(files: SellerFiles, origin: str, node: str | None) -> Paywall:
     """The paywall of this home's seller."""
     hubs = trusted_hubs(files, node)
@@ -56,6 +71,7 @@ def run_seller(
     paywall: Paywall,
     listener: socket.socket,
     on_ready: Callable[[Service], None],
+    prices: Mapping[str, str | Price | Paid] | None = None,
 ) -> None:
     """Serve until SIGTERM or Ctrl-C; what was earned is redeemed at the end.
 
@@ -67,7 +83,7 @@ def run_seller(
     faults.arm(os.environ)
     token = secrets.token_urlsafe(32)
     port = listener.getsockname()[1]
-    controlled = Controlled(PaywallMiddleware(app, paywall), token)
+    controlled = Controlled(PaywallMiddleware(app, paywall, prices), token)
     service = Service.of_this_process(f"http://127.0.0.1:{port}", token=token)
 
     async def run() -> None:

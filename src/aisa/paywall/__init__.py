@@ -6,11 +6,13 @@ because only it needs uvicorn.
 
 from aisa.paywall.middleware import PaywallMiddleware
 from aisa.paywall.paid import Paid, PaidCall, charge, paid
-from aisa.paywall.price import FreeQuota, Price, RequestFacts
+from aisa.paywall.price import FREE, FreeQuota, Price, RequestFacts
+from aisa.paywall.proxy import ReverseProxy
 from aisa.paywall.redeemer import HubClient, Redeemer, Sweep
 from aisa.paywall.seller import Paywall, PaywallOptions, TrustedHub
 
 __all__ = [
+    "FREE",
     "FreeQuota",
     "HubClient",
     "Paid",
@@ -21,6 +23,7 @@ __all__ = [
     "Price",
     "Redeemer",
     "RequestFacts",
+    "ReverseProxy",
     "Sweep",
     "TrustedHub",
     "charge",

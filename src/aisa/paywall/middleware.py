@@ -44,7 +44,7 @@ from aisa.paywall.asgi import (
 )
 from aisa.paywall.limiter import peer_name
 from aisa.paywall.paid import CURRENT, Paid, PaidCall
-from aisa.paywall.price import Price, RequestFacts, check_currency
+from aisa.paywall.price import FREE, Price, RequestFacts, check_currency
 from aisa.paywall.pricelist import PriceList, add_marked_routes, price_list
 from aisa.paywall.seller import Paywall
 from aisa.paywall.till import ANSWER_KEPT_MS
@@ -374,6 +374,9 @@ class PaywallMiddleware:
         """Collect the prices once all routes are known, and start what a lifespan did not."""
         marked: Any = scope.get("app") or self.app
         add_marked_routes(self._listed, marked)
+        # Where payers open channels is free, also under a price for everything.
+        for path in (self._session_path, self._receipts_path):
+            self._listed.add(path, FREE)
         for price in self._listed.prices():
             check_currency(price, self.paywall.currency)
         await self.paywall.start()

@@ -8,7 +8,7 @@ from typing import Final, TypeAlias
 from urllib.parse import parse_qsl
 
 from aisa.errors import ConfigInvalid, UnknownCurrency
-from aisa.money import Amount, Currency, parse_amount
+from aisa.money import AIUSD, Amount, Currency, parse_amount
 
 Headers: TypeAlias = "Iterable[tuple[bytes, bytes]]"
 
@@ -80,6 +80,10 @@ class Price:
             most = Amount(self.units_max, self.currency)
             raise ConfigInvalid(f"a price of {exact} is above the route's maximum of {most}")
         return exact.units
+
+
+FREE: Final = Price(0, AIUSD, description="free")
+"""Marks a route as free where another one, such as `/{path:path}`, would put a price on it."""
 
 
 def price_of(

@@ -11,10 +11,11 @@ from typing import Any, Final
 from aisa.errors import ConfigInvalid
 from aisa.money import Amount
 from aisa.paywall.paid import PRICE_ATTRIBUTE, Paid
-from aisa.paywall.price import Price, price_of
+from aisa.paywall.price import FREE, Price, price_of
 
 _PARAMETER: Final = re.compile(r"\{[A-Za-z_][A-Za-z0-9_]*(:[a-z]+)?\}")
 _DISGUISED: Final = re.compile(r"//|/\.|/\Z|\n")
+_DOUBTFUL: Final = re.compile(r"//|/\.|\\|\n")
 _ROUTE: Final = re.compile(r"(?:(\*|[A-Z]+(?:,[A-Z]+)*) )?(/\S*)")
 
 
@@ -40,7 +41,8 @@ class PriceList:
             ConfigInvalid: it has another price already.
         """
         if "{" in path:
-            pattern = pattern or re.compile(_regex_of(path))
+            # A parameter may hold a line break, which `.` would stop at: that made a path free.
+            pattern = pattern or re.compile(_regex_of(path), re.DOTALL)
             by_method: dict[str, Price] = {}
             self._patterns.append((pattern, by_method))
         else:
@@ -57,12 +59,15 @@ class PriceList:
         by_method = self._plain.get(path)
         price = None if by_method is None else _price_in(by_method, method)
         if price is not None:
-            return price
+            return None if price is FREE else price
         # A router goes on to a pattern too where the plain path does not serve the method.
         for pattern, by_method in self._patterns:
             if pattern.match(path):
                 price = _price_in(by_method, method)
-                if price is not None:
+                if price is FREE:
+                    if not _is_doubtful(path):
+                        return None
+                elif price is not None:
                     return price
         return None
 
@@ -79,7 +84,8 @@ class PriceList:
     def prices(self) -> list[Price]:
         """Every price once."""
         tables = [*self._plain.values(), *(table for _, table in self._patterns)]
-        return list(dict.fromkeys(price for table in tables for price in table.values()))
+        listed = dict.fromkeys(price for table in tables for price in table.values())
+        return [price for price in listed if price is not FREE]
 
 
 def price_list(prices: Mapping[str, str | Amount | Price | Paid]) -> PriceList:
@@ -127,6 +133,11 @@ def _price_in(by_method: Mapping[str, Price], method: str) -> Price | None:
     return by_method.get(method) or (by_method.get("*") if method != "OPTIONS" else None)
 
 
+def _is_doubtful(path: str) -> bool:
+    """Whether a server may take the path for one that lies elsewhere than it looks."""
+    return _DOUBTFUL.search(path) is not None
+
+
 def _contexts(routes: Iterable[Any]) -> Iterable[Any]:
     # FastAPI keeps included routers as they are and tells their full paths by this function.
     routing = sys.modules.get("fastapi.routing")
@@ -155,4 +166,4 @@ def _regex_of(path: str) -> str:
         parts.append(re.escape(path[end : match.start()]))
         parts.append(".*" if match[1] == ":path" else "[^/]+")
         end = match.end()
-    return f"^{''.join(parts)}{re.escape(path[end:])}$"
+    return rf"{''.join(parts)}{re.escape(path[end:])}\Z"
