@@ -60,7 +60,7 @@ def test_native_coins_are_moved_on_record(ethereum: EthereumDevnet) -> None:
     assert ethereum.rpc.number("eth_getBalance", SOMEBODY, "latest") == 10**18
     assert ethereum.rpc.number("eth_getBalance", faucet, "latest") < before - 10**18
     (landed,) = [one for one in ethereum.faucet.landed() if one.tx == tx]
-    assert (landed.gift.asset, landed.gift.units) == (ethereum.faucet.native_asset, str(10**18))
+    assert (landed.gift.asset, landed.gift.units) == (ethereum.card.native_asset, str(10**18))
 
 
 def test_what_cannot_be_given_is_refused_before_it_is_on_record(ethereum: EthereumDevnet) -> None:

@@ -41,7 +41,7 @@ def arrivals(
             time.sleep(_POLL_S)
 
 
-def running_devnet(session: Session) -> DevnetFile:
+def running_devnet(session: Session, needed_by: str = "--devnet") -> DevnetFile:
     """The devnet of this home.
 
     Raises:
@@ -52,7 +52,7 @@ def running_devnet(session: Session) -> DevnetFile:
     devnet = read_devnet_file(session.home)
     if devnet is None or not devnet.is_running:
         raise ConfigInvalid(
-            "--devnet needs the devnet of this home, and it does not run",
+            f"{needed_by} needs the devnet of this home, and it does not run",
             hint="aisa devnet up --seller",
         )
     return devnet

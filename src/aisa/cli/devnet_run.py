@@ -9,12 +9,14 @@ from typing import Final
 from aisa.cli.account import account_at
 from aisa.cli.command import Session
 from aisa.cli.deposit import arrivals, give_test_money
+from aisa.cli.devnet_parts import Parts
 from aisa.cli.interruption import INTERRUPTION
 from aisa.cli.report import Report
 from aisa.demo.devnet_file import DevnetFile, remove_devnet_file, write_devnet_file
 from aisa.demo.port import Ports
 from aisa.demo.process import Family
 from aisa.demo.stack import Stack, supervise
+from aisa.devnet.ethereum.setting import SETTINGS
 from aisa.sdk.home import ensure_agent_seed
 
 POCKET_UNITS: Final = 5_000_000
@@ -26,7 +28,7 @@ _ARRIVE_S_MAX: Final = 30.0
 def run_in_foreground(
     session: Session,
     ports: Ports,
-    with_seller: bool,
+    parts: Parts,
     report: Callable[[DevnetFile, str], Report],
 ) -> None:
     """Run the devnet until Ctrl-C or SIGTERM; whatever happens, what was started is stopped.
@@ -38,7 +40,9 @@ def run_in_foreground(
         try:
             with session.progress() as progress:
                 running = Stack(session.home, ports, family, progress).start(
-                    with_seller=with_seller
+                    with_seller=parts.seller,
+                    chains=[one for one in SETTINGS if one.name in parts.chains],
+                    real_pace=parts.real_pace,
                 )
                 progress("putting test money into the agent's wallet")
                 _fill_pocket(session, running)

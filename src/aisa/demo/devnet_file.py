@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from aisa.demo.process import ProcessId
+from aisa.devnet.ethereum.card import ChainCard
 from aisa.errors import ConfigInvalid
 
 FORMAT: Final = "aisa-devnet/1"
@@ -51,6 +52,7 @@ class DevnetFile(msgspec.Struct, frozen=True):
     solana_network: str
     tokens: tuple[Mintable, ...]
     processes: tuple[Running, ...]
+    chains: tuple[ChainCard, ...] = ()
 
     @property
     def is_running(self) -> bool:
@@ -61,6 +63,20 @@ class DevnetFile(msgspec.Struct, frozen=True):
     def ports(self) -> Sequence[int]:
         """The ports that it listens on."""
         return [one.port for one in self.processes if one.port]
+
+    def chain(self, name: str) -> ChainCard:
+        """The EVM chain of that name.
+
+        Raises:
+            ConfigInvalid: the devnet was started without it.
+        """
+        for one in self.chains:
+            if one.name == name:
+                return one
+        raise ConfigInvalid(
+            f"the devnet runs without {name}",
+            hint=f"aisa devnet down, then aisa devnet up --{name}",
+        )
 
     def token(self, symbol: str) -> Mintable:
         """The token with a symbol.

@@ -3,42 +3,45 @@
 from __future__ import annotations
 
 import socket
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Final
 
 LOOPBACK: Final = "127.0.0.1"
 SELLER_PORT: Final = 8402
 NODE_PORT: Final = 8401
 SOLANA_PORT: Final = 8899
+ETHEREUM_PORT: Final = 8545
+POLYGON_PORT: Final = 8546
+PORT_COUNT: Final = 5
+"""How many in a row a devnet may take."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """Where the parts of a devnet listen."""
+    """Where the parts of a devnet listen; 0 lets the system choose."""
 
     node: int
     seller: int
     solana: int
+    ethereum: int = 0
+    polygon: int = 0
 
     def taken(self) -> list[int]:
         """Those of them on which somebody listens already."""
-        return [port for port in (self.node, self.seller, self.solana) if not is_free(port)]
+        return [port for port in astuple(self) if not is_free(port)]
 
 
 def usual_ports(base: int | None = None) -> Ports:
-    """The usual ports, or three in a row from `base`."""
+    """The usual ports, or as many in a row from `base`."""
     if base is None:
-        return Ports(NODE_PORT, SELLER_PORT, SOLANA_PORT)
-    return Ports(base, base + 1, base + 2)
+        return Ports(NODE_PORT, SELLER_PORT, SOLANA_PORT, ETHEREUM_PORT, POLYGON_PORT)
+    return Ports(*range(base, base + PORT_COUNT))
 
 
 def with_free_ones(ports: Ports) -> Ports:
     """The same ports, each that is taken replaced by a free one."""
-    spare = iter(free_ports(3))
-    node, seller, solana = (
-        port if is_free(port) else next(spare) for port in (ports.node, ports.seller, ports.solana)
-    )
-    return Ports(node, seller, solana)
+    spare = iter(free_ports(PORT_COUNT))
+    return Ports(*(port if is_free(port) else next(spare) for port in astuple(ports)))
 
 
 def is_free(port: int) -> bool:

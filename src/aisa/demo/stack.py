@@ -1,4 +1,4 @@
-"""A whole devnet as processes: Solana in process, a node on it, and the demo's seller."""
+"""A whole devnet as processes: its networks, a node on them, and the demo's seller."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, cast
+from urllib.parse import urlsplit
 
 import httpx2
 import msgspec
@@ -18,13 +19,20 @@ from aisa.demo.devnet_file import FORMAT, DevnetFile, Mintable, Running
 from aisa.demo.outside import FEES_LAMPORTS
 from aisa.demo.port import LOOPBACK, Ports
 from aisa.demo.process import Child, Family, ProcessId, began
+from aisa.devnet.ethereum.canonical import PERMIT2_PACKAGE
+from aisa.devnet.ethereum.card import ChainCard, read_card
+from aisa.devnet.ethereum.setting import Setting
 from aisa.devnet.solana.wallet import SolanaWallet
+from aisa.devnet.toolchain import EVM_PACKAGES, npm_folder
 from aisa.errors import NodeUnavailable
 
 START_S_MAX: Final = 60.0
-_KEPT_VARIABLES: Final = ("AISA_FAULTS", "AISA_DEBUG")
+_KEPT_VARIABLES: Final = ("AISA_FAULTS", "AISA_DEBUG", "AISA_TOOLS")
 SOLVENCY_S: Final = "2"
 """Somebody who tries things out looks at the sums at once."""
+ARTIFACTS: Final = Path(__file__).parents[1] / "settlement" / "evm" / "artifacts"
+"""Our compiled contracts; a devnet does not know the room that keeps them."""
+EVM_CHAIN_PACKAGES: Final = (EVM_PACKAGES, PERMIT2_PACKAGE)
 SELLER_APP: Final = "aisa.demo.seller:create_app"
 
 
@@ -57,13 +65,28 @@ class Stack:
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
     treasuries: tuple[str, ...] = ()
 
-    def start(self, *, with_seller: bool) -> DevnetFile:
+    def start(
+        self,
+        *,
+        with_seller: bool,
+        chains: Sequence[Setting] = (),
+        real_pace: bool = False,
+    ) -> DevnetFile:
         """Start everything, and say what runs where.
 
+        Args:
+            with_seller: also the demo's seller.
+            chains: EVM chains that run beside Solana.
+            real_pace: their blocks come as on the networks that they stand for, not at once.
+
         Raises:
+            ExtraMissing: an EVM chain needs Node.js, and there is none.
+            RailUnavailable: its programs could not be installed.
             NodeUnavailable: a part did not start; its last words are in the hint.
         """
+        begun = self._begin_chains(chains, real_pace=real_pace)
         card = self._start_solana()
+        cards = [self._wait_for_chain(*one) for one in begun]
         node = self._start_node(card)
         seller = self._begin_seller(node.url) if with_seller else None
         self.treasuries = node.treasuries
@@ -82,8 +105,9 @@ class Stack:
             tokens=card.mints,
             processes=(
                 Running("supervisor", os.getpid(), began(os.getpid())),
-                *(self._running(child) for child in self.family.children),
+                *(self._running(child, cards) for child in self.family.children),
             ),
+            chains=tuple(cards),
         )
 
     def aisa(self, *words: str) -> list[str]:
@@ -116,6 +140,36 @@ class Stack:
         child.wait_until(ready.exists, START_S_MAX)
         return msgspec.json.decode(ready.read_bytes(), type=_Card)
 
+    def _begin_chains(
+        self, chains: Sequence[Setting], *, real_pace: bool
+    ) -> list[tuple[Child, Path]]:
+        """Start the EVM chains side by side; what must be installed for them is, first."""
+        for package in EVM_CHAIN_PACKAGES if chains else ():
+            npm_folder(package, say=self.tell)
+        return [self._begin_chain(one, one.block_time_s if real_pace else 0) for one in chains]
+
+    def _begin_chain(self, chain: Setting, block_time_s: int) -> tuple[Child, Path]:
+        self.tell(f"starting {chain.title} (anvil)")
+        folder = self.home / "devnet" / chain.name
+        folder.mkdir(parents=True, exist_ok=True)
+        ready = folder / "ready.json"
+        ready.unlink(missing_ok=True)
+        port = {"ethereum": self.ports.ethereum, "polygon": self.ports.polygon}[chain.name]
+        child = self.family.start(
+            chain.name,
+            [
+                *(sys.executable, "-m", "aisa.devnet.ethereum", "--chain", chain.name),
+                *("--artifacts", str(ARTIFACTS), "--folder", str(folder), "--port", str(port)),
+                *("--block-time", str(block_time_s), "--ready-file", str(ready)),
+            ],
+            self.variables(),
+        )
+        return child, ready
+
+    def _wait_for_chain(self, child: Child, ready: Path) -> ChainCard:
+        child.wait_until(ready.exists, START_S_MAX)
+        return read_card(ready)
+
     def _start_node(self, card: _Card) -> _Node:
         self.tell("starting the node")
         words = self.aisa("node", "up", "--devnet", "--port", str(self.ports.node))
@@ -144,8 +198,9 @@ class Stack:
         words = self.aisa("seller", "up", SELLER_APP, "--port", str(self.ports.seller))
         return self.family.start("seller", words, {**self.variables(), "AISA_NODE": node_url})
 
-    def _running(self, child: Child) -> Running:
+    def _running(self, child: Child, chains: Sequence[ChainCard]) -> Running:
         port = {"solana": self.ports.solana, "node": self.ports.node, "seller": self.ports.seller}
+        port |= {one.name: urlsplit(one.url).port or 0 for one in chains}
         known: ProcessId = child.id
         return Running(child.name, known.pid, known.began, port.get(child.name, 0))
 

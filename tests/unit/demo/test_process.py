@@ -102,6 +102,6 @@ def test_a_taken_port_is_replaced_by_a_free_one() -> None:
     assert found.seller != seller
 
 
-def test_a_base_gives_three_ports_in_a_row() -> None:
-    assert usual_ports(9000) == Ports(9000, 9001, 9002)
-    assert usual_ports() == Ports(8401, 8402, 8899)
+def test_a_base_gives_ports_in_a_row() -> None:
+    assert usual_ports(9000) == Ports(9000, 9001, 9002, 9003, 9004)
+    assert usual_ports() == Ports(8401, 8402, 8899, 8545, 8546)

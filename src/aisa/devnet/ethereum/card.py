@@ -44,6 +44,7 @@ class ChainCard(msgspec.Struct, frozen=True):
     network: str
     chain_id: int
     native: str
+    native_asset: str
     block_time_s: int
     folder: str
     roles: dict[str, str]

@@ -138,6 +138,7 @@ class EthereumDevnet:
             network=self.setting.network,
             chain_id=self.setting.chain_id,
             native=self.setting.native,
+            native_asset=self.setting.native_asset,
             block_time_s=block_time_s,
             folder=str(self.folder.absolute()),
             roles={

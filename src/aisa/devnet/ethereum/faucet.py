@@ -68,11 +68,6 @@ class Faucet:
         self._rpc = rpc
         self._record = Path(card.folder, RECORD_FILE)
 
-    @property
-    def native_asset(self) -> str:
-        """The CAIP-19 name of the chain's own coin."""
-        return f"{self._card.network}/slip44:60"
-
     def give_native(self, to: str, wei: int) -> str:
         """Move native coins from the faucet to an address; returns the chain tx.
 
@@ -85,7 +80,7 @@ class Faucet:
         sender = self._card.roles["faucet"]
 
         def gift(nonce: int, block: int) -> Gift:
-            return Gift(self.native_asset, to, str(wei), sender, nonce, block)
+            return Gift(self._card.native_asset, to, str(wei), sender, nonce, block)
 
         return self._give(gift, {"from": sender, "to": to, "value": hex(wei)})
 

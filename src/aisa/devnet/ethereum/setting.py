@@ -7,18 +7,19 @@ from typing import Final
 
 LABEL: Final = "anvil: real EVM and contracts, one process makes the blocks"
 
-GIFT_WEI: Final = 10 * 10**18
-"""What the faucet gives unless it is told how much: gas for thousands of chain txs."""
+NATIVE_SCALE: Final = 18
+"""The decimals of every EVM chain's own coin."""
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One chain; `block_time_s` is the pace of the network that it stands for."""
+    """One chain; `coin` is its SLIP-44 number, `block_time_s` the pace of the network it stands for."""
 
     name: str
     title: str
     chain_id: int
     native: str
+    coin: int
     block_time_s: int
     port: int
 
@@ -31,9 +32,14 @@ class Setting:
         """The CAIP-19 name of a token on this chain."""
         return f"{self.network}/erc20:{address}"
 
+    @property
+    def native_asset(self) -> str:
+        """The CAIP-19 name of the chain's own coin."""
+        return f"{self.network}/slip44:{self.coin}"
 
-ETHEREUM: Final = Setting("ethereum", "Ethereum", 31337, "ETH", 12, 8545)
-POLYGON: Final = Setting("polygon", "Polygon", 31338, "POL", 2, 8546)
+
+ETHEREUM: Final = Setting("ethereum", "Ethereum", 31337, "ETH", 60, 12, 8545)
+POLYGON: Final = Setting("polygon", "Polygon", 31338, "POL", 966, 2, 8546)
 SETTINGS: Final = (ETHEREUM, POLYGON)
 
 
