@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
@@ -16,25 +15,22 @@ pytestmark = pytest.mark.network
 
 
 @contextlib.asynccontextmanager
-async def pulsing(devnet: EthereumDevnet, symbol: str) -> AsyncIterator[EvmWorld]:
+async def running(devnet: EthereumDevnet, symbol: str) -> AsyncIterator[EvmWorld]:
     world = EvmWorld(devnet, symbol)
-    pulse = asyncio.create_task(world.pulse())
-    yield world
-    pulse.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await pulse
+    async with world.pulsing():
+        yield world
     await world.close()
 
 
 class TestEvmRail(RailSuite):
     @pytest.fixture
     async def world(self, ethereum: EthereumDevnet) -> AsyncIterator[EvmWorld]:
-        async with pulsing(ethereum, "aiUSD") as world:
+        async with running(ethereum, "aiUSD") as world:
             yield world
 
 
 class TestEvmRailWithoutAuthorizations(RailSuite):
     @pytest.fixture
     async def world(self, ethereum: EthereumDevnet) -> AsyncIterator[EvmWorld]:
-        async with pulsing(ethereum, "test-USDT") as world:
+        async with running(ethereum, "test-USDT") as world:
             yield world

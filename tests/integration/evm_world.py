@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any, cast
 
 import httpx2
@@ -15,7 +16,7 @@ from aisa.devnet.ethereum.devnet import EthereumDevnet
 from aisa.identity import EvmKey
 from aisa.money import Token
 from aisa.protocol.evm_address import format_address, parse_address
-from aisa.settlement import DepositRequest, Outcome, Outgoing, Unknown
+from aisa.settlement import DepositRequest, Outgoing
 from aisa.settlement.evm import EvmRail, EvmSettings
 from aisa.settlement.evm.erc20 import balance_data, transfer_data
 from aisa.settlement.memory import MemoryDepositAddresses, MemoryJournal
@@ -114,6 +115,17 @@ class EvmWorld(RailWorld):
                 self.mine(1)
             await asyncio.sleep(0.03)
 
+    @contextlib.asynccontextmanager
+    async def pulsing(self) -> AsyncIterator[None]:
+        """Let blocks come by themselves inside."""
+        pulse = asyncio.create_task(self.pulse())
+        try:
+            yield
+        finally:
+            pulse.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await pulse
+
     def mine(self, blocks: int) -> None:
         self.devnet.control.mine(blocks)
 
@@ -203,14 +215,6 @@ class EvmWorld(RailWorld):
             self.contract,
             self.treasury,
         ]
-
-
-async def settled(look: Callable[[], Any]) -> Outcome:
-    while True:
-        outcome = await look()
-        if not isinstance(outcome, Unknown):
-            return outcome
-        await asyncio.sleep(0.02)
 
 
 def out(world: EvmWorld, id: str, units: int, to: str) -> Outgoing:  # noqa: A002

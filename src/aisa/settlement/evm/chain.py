@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from aisa.errors import RailUnavailable
 from aisa.settlement.evm.answer import Block
 from aisa.settlement.evm.rpc import EvmRpc
 from aisa.settlement.evm.settings import EvmSettings
@@ -27,12 +26,7 @@ class Chain:
         """
         depth = self._settings.confirmations
         tag = "latest" if depth else "finalized"
-        answers = await self._rpc.ask_all(Block, "eth_getBlockByNumber", [[tag, False]])
-        if len(answers) < self._rpc.agreeing_min:
-            raise RailUnavailable(
-                f"{len(answers)} of {self._rpc.size} RPC servers answer, "
-                f"{self._rpc.agreeing_min} must agree"
-            )
+        answers = await self._rpc.ask_enough(Block, "eth_getBlockByNumber", [[tag, False]])
         lowest = min(blocks[0].height for blocks in answers)
         return lowest - depth + 1 if depth else lowest
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 from aisa.identity.evm_key import EvmSigner
-from aisa.protocol.keccak import keccak_256
+from aisa.protocol.evm_transaction import Transaction, transaction_hash
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,25 +48,15 @@ class ChainTx:
 
     def sign(self, signer: EvmSigner) -> tuple[bytes, str]:
         """Return the bytes to send, and the hash that names them on the chain."""
-        # Imported here: it takes a second, and a node may have no EVM rail.
-        from eth_account.typed_transactions.typed_transaction import (  # noqa: PLC0415
-            TypedTransaction,
+        unsigned = Transaction(
+            chain_id=self.chain_id,
+            nonce=self.nonce,
+            tip_wei_max=self.price.tip_wei,
+            fee_wei_max=self.price.fee_wei,
+            gas_max=self.gas,
+            to=self.to,
+            value_wei=self.value_wei,
+            data=self.data,
         )
-
-        members: dict[str, Any] = {
-            "type": 2,
-            "chainId": self.chain_id,
-            "nonce": self.nonce,
-            "maxPriorityFeePerGas": self.price.tip_wei,
-            "maxFeePerGas": self.price.fee_wei,
-            "gas": self.gas,
-            "to": self.to,
-            "value": self.value_wei,
-            "data": self.data,
-        }
-        signature = signer.sign(bytes(TypedTransaction.from_dict(members).hash()))
-        members["v"] = signature[64] - 27
-        members["r"] = int.from_bytes(signature[:32])
-        members["s"] = int.from_bytes(signature[32:64])
-        raw = bytes(TypedTransaction.from_dict(members).encode())
-        return raw, "0x" + keccak_256(raw).hex()
+        raw = unsigned.signed(signer.sign(unsigned.digest()))
+        return raw, "0x" + transaction_hash(raw).hex()

@@ -154,8 +154,9 @@ class EvmRail:
         """See `Rail.quote`; the fee is what gas may cost at most, in wei."""
         call = await self._call(token, units, destination)
         async with self._sender.lock:
-            in_treasury = await self._purse.treasury_units(token)
-            sendable = await self._purse.sendable_units(token)
+            sendable = in_treasury = await self._purse.treasury_units(token)
+            if in_treasury < units:  # deposits are many addresses: read only where they are needed
+                sendable = await self._purse.sendable_units(token)
         gas = await self._sender.gas(call) if in_treasury >= units else _TRANSFER_GAS
         price = await self._sender.fees.price()
         return RailQuote(

@@ -97,6 +97,22 @@ class EvmRpc:
         """Ask every server the same, at once; only the answers of those that do answer."""
         return (await self._ask_all(answer, method, params))[0]
 
+    async def ask_enough(
+        self, answer: type[T], method: str, params: Sequence[Sequence[object]]
+    ) -> list[list[T]]:
+        """Ask every server the same; the answers, which may differ, of enough to agree.
+
+        Raises:
+            RailUnavailable: too few answer.
+        """
+        answers, problems = await self._ask_all(answer, method, params)
+        if len(answers) < self._agreeing_min:
+            raise RailUnavailable(
+                f"{len(answers)} of {self.size} RPC servers answer {method}, "
+                f"{self._agreeing_min} must agree ({problems[0].detail})"
+            )
+        return answers
+
     async def agreed(
         self, answer: type[T], method: str, params: Sequence[Sequence[object]]
     ) -> list[T]:
@@ -105,12 +121,7 @@ class EvmRpc:
         Raises:
             RailUnavailable: too few answer, or they disagree; nothing may be built on it.
         """
-        answers, problems = await self._ask_all(answer, method, params)
-        if len(answers) < self._agreeing_min:
-            raise RailUnavailable(
-                f"{len(answers)} of {self.size} RPC servers answer {method}, "
-                f"{self._agreeing_min} must agree ({problems[0].detail})"
-            )
+        answers = await self.ask_enough(answer, method, params)
         if any(one != answers[0] for one in answers):
             raise disagreement(method)
         return answers[0]
