@@ -14,6 +14,7 @@ from aisa.money import parse_amount
 from aisa.protocol import aip, authscheme, base64url, httpsig, mpp, strictjson, timestamp, x402
 from aisa.protocol.problem import Problem, error_of, parse_problem
 from aisa.protocol.structuredfield import format_dictionary, parse_dictionary
+from tests.fuzz import evm_targets
 from tests.vectors.files import read_vectors
 
 Input: TypeAlias = str | bytes
@@ -200,6 +201,14 @@ def _aip_targets(seeds: dict[str, tuple[str, ...]]) -> list[Target]:
     ]  # fmt: skip
 
 
+def _evm_targets() -> list[Target]:
+    found = [
+        Target(name, parse, write, seeds, Inner.JSON, _text_of_body, _body_of_text)
+        for name, parse, write, seeds in evm_targets.json_cases()
+    ]
+    return [*found, *(Target(*case) for case in evm_targets.text_cases())]
+
+
 def _other_targets() -> list[Target]:
     problems = tuple(case["body"].encode() for case in read_vectors("problem.json")["cases"])
     return [
@@ -213,7 +222,8 @@ def _other_targets() -> list[Target]:
 def _all() -> dict[str, Target]:
     seeds = _mpp_seeds()
     targets = [
-        *_text_targets(seeds), *_x402_targets(), *_aip_targets(seeds), *_other_targets()
+        *_text_targets(seeds), *_x402_targets(), *_aip_targets(seeds), *_evm_targets(),
+        *_other_targets(),
     ]  # fmt: skip
     return {target.name: target for target in targets}
 

@@ -155,8 +155,6 @@ def charge_requests() -> list[evm_charge.ChargeRequest]:
             ),
             description="One rate",
             external_id="order-1",
-            other={"_mppx_scope": {"route": "/v1/rates"}},
-            details={"note": 1},
         ),
         evm_charge.ChargeRequest(0, TOKEN, SELLER, CHAIN),
     ]
@@ -179,8 +177,6 @@ def session_requests() -> list[evm_session.EvmSessionRequest]:
             splits=(evm_session.ShareSplit(address("split"), 500, "platform fee"),),
             description="Tokens",
             external_id="order-1",
-            other={"a": [True, None]},
-            details={"b": {}},
         ),
     ]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Final, NoReturn, TypeAlias, cast
 
@@ -24,6 +25,11 @@ INTEGER_MAX: Final = 2**53 - 1
 DEPTH_MAX: Final = 32
 BODY_BYTES_MAX: Final = 64 * 1024
 
+# So few brackets cannot nest deeply enough to exhaust the reader's stack.
+_BRACKETS_UNSEEN_MAX: Final = 400
+_STRING: Final = re.compile(r'"(?:[^"\\]+|\\.)*+"?', re.DOTALL)
+_NOT_BRACKETS: Final = re.compile(r"[^\[\]{}]+")
+
 
 def parse_json(
     data: bytes | str, what: str = "body", *, bytes_max: int = BODY_BYTES_MAX
@@ -34,6 +40,8 @@ def parse_json(
         MalformedMessage: it is not strict JSON, too long, or nested deeper than 32; names `what`.
     """
     text = _text(data, what, bytes_max)
+    if text.count("[") + text.count("{") > _BRACKETS_UNSEEN_MAX and _depth(text) > DEPTH_MAX + 1:
+        raise malformed(what, "is nested too deeply")
     try:
         value: JsonValue = json.loads(
             text,
@@ -42,8 +50,6 @@ def parse_json(
             parse_float=_finite,
             parse_int=_exact,
         )
-    except RecursionError:
-        raise malformed(what, "is nested too deeply") from None
     except ValueError as error:
         raise malformed(what, f"is not strict JSON: {_reason(error)}") from None
     check_json(value, what)
@@ -119,6 +125,19 @@ def _text(data: bytes | str, what: str, bytes_max: int) -> str:
         return data.decode("utf-8")
     except UnicodeDecodeError:
         raise malformed(what, "is not UTF-8") from None
+
+
+def _depth(text: str) -> int:
+    """Return how deeply the brackets outside of strings nest.
+
+    The reader stops at Python's recursion limit only, which any library may raise (py_ecc sets it
+    to 100,000 when it is imported): a short body would then end the process.
+    """
+    depth = deepest = 0
+    for bracket in _NOT_BRACKETS.sub("", _STRING.sub("", text)):
+        depth += 1 if bracket in "[{" else -1
+        deepest = max(deepest, depth)
+    return deepest
 
 
 def _unique(pairs: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -101,3 +103,38 @@ def test_the_deepest_value_that_is_read_is_written_too() -> None:
     deep = "[" * DEPTH_MAX + "]" * DEPTH_MAX
     assert format_json(parse_json(deep)) == deep
     assert canonical(parse_json(deep)) == deep.encode()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 65_536,
+        '{"a":' * 13_000,
+        '[[{"' + "x" * 9_000 + '":' * 2 + "[" * 5_000,
+        "[" * 500 + '"' + '\\"' * 30_000 + "\\",
+    ],
+)
+def test_no_depth_ends_the_process_whatever_a_library_did_to_the_recursion_limit(text: str) -> None:
+    code = (
+        "import sys; sys.setrecursionlimit(100_000)\n"
+        "from aisa.errors import MalformedMessage\n"
+        "from aisa.protocol.strictjson import parse_json\n"
+        "try: parse_json(sys.stdin.read())\n"
+        "except MalformedMessage: print('refused')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        input=text,
+        text=True,
+        capture_output=True,
+        timeout=30,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "refused\n")
+
+
+def test_brackets_in_texts_and_beside_each_other_are_not_depth() -> None:
+    beside = "[" + ",".join(["[{}]"] * 2_000) + "]"
+    assert len(cast("list[Any]", parse_json(beside))) == 2_000
+    inside = '["' + '[\\"{' * 2_000 + '"]'
+    assert parse_json(inside) == ['["{' * 2_000]

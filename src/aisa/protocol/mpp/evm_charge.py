@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from aisa.protocol import jcs
@@ -23,7 +23,6 @@ from aisa.protocol.evm_fields import (
 from aisa.protocol.fields import Fields
 from aisa.protocol.keccak import keccak_256
 from aisa.protocol.strictjson import (
-    JsonObject,
     JsonValue,
     format_json,
     malformed,
@@ -41,12 +40,6 @@ _MEMO_CHARS_MAX: Final = 256
 _TEXT_CHARS_MAX: Final = 1024
 _DECIMALS_MAX: Final = 36
 _TYPE: Final = re.compile(r"[a-z0-9-]{1,32}", re.ASCII)
-_REQUEST: Final = frozenset(
-    {"amount", "currency", "recipient", "description", "externalId", "methodDetails"}
-)
-_DETAILS: Final = frozenset(
-    {"chainId", "permit2Address", "credentialTypes", "decimals", "spender", "splits"}
-)
 
 
 def challenge_hash(challenge_id: str, realm: str) -> bytes:
@@ -82,8 +75,8 @@ class ChargeRequest:
     """What the seller asks: `amount` units of the token `currency` in all, on chain `chain_id`.
 
     `types` are the ways to pay that it takes, the best first; empty when it does not say. `spender`
-    is who will call Permit2. Members that the draft does not name are kept in `other` and
-    `details`, because a payer echoes them.
+    is who will call Permit2. Members that the draft does not name are passed over: a payer echoes
+    the challenge's bytes, not this object.
 
     Raises:
         MalformedMessage: the splits leave nothing to the recipient.
@@ -100,8 +93,6 @@ class ChargeRequest:
     splits: tuple[Split, ...] = ()
     description: str | None = None
     external_id: str | None = None
-    other: JsonObject = field(default_factory=dict[str, JsonValue])
-    details: JsonObject = field(default_factory=dict[str, JsonValue])
 
     def __post_init__(self) -> None:
         if self.splits and sum(one.amount for one in self.splits) >= self.amount:
@@ -129,9 +120,9 @@ class ChargeRequest:
             "recipient": format_address(self.recipient),
             "description": self.description,
             "externalId": self.external_id,
-            "methodDetails": present(details, self.details),
+            "methodDetails": present(details),
         }
-        return jcs.canonical(present(document, self.other), "request")
+        return jcs.canonical(present(document), "request")
 
     @classmethod
     def parse(cls, raw: bytes) -> ChargeRequest:
@@ -156,8 +147,6 @@ class ChargeRequest:
             splits=_read_splits(details),
             description=request.optional_text("description", chars_max=_TEXT_CHARS_MAX),
             external_id=request.optional_text("externalId", chars_max=_TEXT_CHARS_MAX),
-            other=request.others(_REQUEST),
-            details=details.others(_DETAILS),
         )
 
 

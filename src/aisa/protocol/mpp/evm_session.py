@@ -6,7 +6,7 @@ so a voucher for one is worth nothing in the other. Source: draft-evm-session.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from aisa.protocol import jcs
@@ -30,22 +30,13 @@ from aisa.protocol.evm_fields import (
 )
 from aisa.protocol.fields import Fields
 from aisa.protocol.keccak import keccak_256
-from aisa.protocol.strictjson import JsonObject, JsonValue, malformed, parse_object, present
+from aisa.protocol.strictjson import JsonValue, malformed, parse_object, present
 
 SPLITS_MAX: Final = 10
 _BPS: Final = 10_000
 _MEMO_CHARS_MAX: Final = 256
 _TEXT_CHARS_MAX: Final = 1024
 _VOUCHER: Final = "Voucher(bytes32 channelId,uint128 cumulativeAmount)"
-_REQUEST: Final = frozenset(
-    {
-        *("amount", "unitType", "suggestedDeposit", "currency", "recipient", "description"),
-        *("externalId", "methodDetails"),
-    }
-)
-_DETAILS: Final = frozenset(
-    {"chainId", "escrowContract", "channelId", "minVoucherDelta", "feePayer", "splits"}
-)
 
 
 def session_domain(chain_id: int, contract: bytes) -> Domain:
@@ -112,8 +103,8 @@ class ShareSplit:
 class EvmSessionRequest:
     """What the seller asks: `amount` units of the token `currency` per unit of its service.
 
-    Members that the draft does not name are kept in `other` and `details`, because a payer echoes
-    them.
+    Members that the draft does not name are passed over: a payer echoes the challenge's bytes, not
+    this object.
 
     Raises:
         MalformedMessage: the splits leave nothing to the recipient.
@@ -132,8 +123,6 @@ class EvmSessionRequest:
     splits: tuple[ShareSplit, ...] = ()
     description: str | None = None
     external_id: str | None = None
-    other: JsonObject = field(default_factory=dict[str, JsonValue])
-    details: JsonObject = field(default_factory=dict[str, JsonValue])
 
     def __post_init__(self) -> None:
         if sum(one.bps for one in self.splits) >= _BPS:
@@ -157,9 +146,9 @@ class EvmSessionRequest:
             "recipient": format_address(self.recipient),
             "description": self.description,
             "externalId": self.external_id,
-            "methodDetails": present(details, self.details),
+            "methodDetails": present(details),
         }
-        return jcs.canonical(present(document, self.other), "request")
+        return jcs.canonical(present(document), "request")
 
     @classmethod
     def parse(cls, raw: bytes) -> EvmSessionRequest:
@@ -186,8 +175,6 @@ class EvmSessionRequest:
             splits=_read_splits(details),
             description=request.optional_text("description", chars_max=_TEXT_CHARS_MAX),
             external_id=request.optional_text("externalId", chars_max=_TEXT_CHARS_MAX),
-            other=request.others(_REQUEST),
-            details=details.others(_DETAILS),
         )
 
 
