@@ -88,7 +88,7 @@ class Watcher:
         if until < start:
             return Incoming(tuple(deposits), msgspec.json.encode(Mark(kept)) if kept else cursor)
         last = await self._chain.block(until)
-        return Incoming(tuple(deposits), msgspec.json.encode(Mark(_thinned(kept, last))))
+        return Incoming(tuple(deposits), msgspec.json.encode(Mark(thinned(kept, last))))
 
     async def _common(self, mark: Mark) -> tuple[tuple[int, str], ...]:
         """The cursor's blocks that are still in the chain; those after the last one are taken back."""
@@ -232,7 +232,7 @@ def _whole_blocks(seen: list[_Seen], until: int) -> tuple[list[_Seen], int]:
     return [one for one in seen if one.height <= last], last
 
 
-def _thinned(kept: Sequence[tuple[int, str]], last: Block) -> tuple[tuple[int, str], ...]:
+def thinned(kept: Sequence[tuple[int, str]], last: Block) -> tuple[tuple[int, str], ...]:
     """The blocks to remember: `last`, and of the earlier ones one for each doubling of distance."""
     height = last.height
     by_distance: dict[int, tuple[int, str]] = {}
