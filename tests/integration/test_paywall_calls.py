@@ -545,3 +545,18 @@ async def test_channels_whose_calls_all_failed_leave_memory_too(tmp_path: Path) 
             assert (await shop.pay(payer, 2, lane=1)).status == 500
         await asyncio.sleep(0.005)
         assert len(shop.paywall.till._hot) <= 12
+
+
+async def test_a_browser_is_shown_a_page(shop: Shop) -> None:
+    accept = "text/html,application/xhtml+xml,*/*;q=0.8"
+    got = await call(shop.app, query='a=1&b="><script>', headers={"Accept": accept})
+    assert (got.status, got.header("content-type")) == (402, "text/html; charset=utf-8")
+    assert request_of(got).amount == 100
+    assert "default-src 'none'" in (got.header("content-security-policy") or "")
+    assert b"0.0001 aiUSD" in got.body
+    assert b"<script>" not in got.body
+    assert f"{ORIGIN}/paid?a=1&amp;b=%22%3E%3Cscript%3E".encode() in got.body
+    program = await call(shop.app, headers={"Accept": "application/json"})
+    assert program.slug == "payment-required"
+    refused = await call(shop.app, headers={"Accept": accept, "Payment-Tick": "x" * 92})
+    assert refused.slug == "tick-refused", "whoever pays is a program"

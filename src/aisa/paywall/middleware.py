@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any, Final
+from urllib.parse import quote
 
 from aisa.channel.payee import PayeeCall, Repeat
 from aisa.channel.store import StoredCharge
@@ -40,9 +41,11 @@ from aisa.paywall.asgi import (
     Scope,
     Send,
     read_body,
+    send_bytes,
     send_problem,
 )
 from aisa.paywall.limiter import peer_name
+from aisa.paywall.page import HEADERS, page, wants_page
 from aisa.paywall.paid import CURRENT, Paid, PaidCall
 from aisa.paywall.price import FREE, Price, RequestFacts, check_currency
 from aisa.paywall.pricelist import PriceList, add_marked_routes, price_list
@@ -57,6 +60,7 @@ _READ: Final = frozenset(
         b"payment-tick",
         b"payment-voucher",
         b"payment-authorization",
+        b"accept",
         b"accept-payment",
         b"content-length",
         b"transfer-encoding",
@@ -66,6 +70,8 @@ _READ: Final = frozenset(
 # These come only after a good MAC: a payer that must raise its ceiling is not a stranger.
 _PROVEN: Final = (AnswerGone, CapExceeded, LaneClosed, PriceAboveTick, VoucherRequired)
 _BODILESS: Final = frozenset({"GET", "HEAD"})
+# What a URL may hold as it is; the path was escaped by whoever sent it.
+_SAFE_IN_URL: Final = "/?#[]@!$&'()*+,;=%:~"
 
 
 class _Request:
@@ -368,7 +374,23 @@ class PaywallMiddleware:
             accept = request.text(b"accept-payment")
             units = self._units_offered(request, price)
             headers += paywall.desk.headers(units, price.description, accept, now_ms // 1000)
+            if type(error) is PaymentRequired and wants_page(
+                request.method, request.text(b"accept")
+            ):
+                body = self._page(request, price, units)
+                await send_bytes(send, error.status, [*HEADERS, *headers], body)
+                return
         await send_problem(send, error, headers)
+
+    def _page(self, request: _Request, price: Price, units: int) -> bytes:
+        return page(
+            self.paywall.origin + quote(request.target(), safe=_SAFE_IN_URL),
+            Amount(units, price.currency),
+            is_most=price.is_stated_later
+            or (price.compute is not None and units == price.units_max),
+            description=price.description,
+            payee=self.paywall.signer.public_key,
+        )
 
     async def _prepare(self, scope: Scope) -> PriceList:
         """Collect the prices once all routes are known, and start what a lifespan did not."""
