@@ -5,12 +5,15 @@ from __future__ import annotations
 import pytest
 
 from aisa.devnet.ethereum import canonical
-from aisa.devnet.ethereum.abi import address_at
-from aisa.devnet.ethereum.deployer import ZERO_ADDRESS, Deployer, has_code
+from aisa.devnet.ethereum.abi import address_at, encode
+from aisa.devnet.ethereum.deployer import ZERO_ADDRESS, Deployer, has_code, selector
 from aisa.devnet.ethereum.devnet import EthereumDevnet
 from aisa.devnet.ethereum.rpc import quantity
 from aisa.errors import ConfigInvalid, InvalidAmount, InvalidRequest, RailError
-from tests.integration.anvil import ARTIFACTS
+from aisa.identity import EvmKey
+from aisa.protocol.evm_address import format_address
+from aisa.protocol.permit2 import Permit, TokenPermission, permit2_domain
+from aisa.protocol.x402.exact import EXACT_PROXY, UPTO_PROXY, TransferWitness
 
 pytestmark = pytest.mark.network
 
@@ -121,13 +124,96 @@ def test_permit2_signs_for_this_chain(ethereum: EthereumDevnet, polygon: Ethereu
 
 
 def test_the_stand_ins_at_x402s_addresses_know_where_they_are(ethereum: EthereumDevnet) -> None:
-    if not (ARTIFACTS / "ChannelEscrow.json").exists():
-        pytest.skip("contracts/ has not exported ChannelEscrow")
     for at in (canonical.X402_ERC3009_COLLECTOR, canonical.X402_PERMIT2_COLLECTOR):
         escrow = address_at(reader(ethereum).read(at, "escrow()"))
         assert escrow == canonical.X402_ESCROW.lower()
+    for at in (canonical.X402_EXACT_PROXY, canonical.X402_UPTO_PROXY):
+        assert address_at(reader(ethereum).read(at, "PERMIT2()")) == canonical.PERMIT2.lower()
     own = ethereum.card.contract("ChannelEscrow").address
-    there = [
-        reader(ethereum).read(one, "domainSeparator()") for one in (own, canonical.X402_ESCROW)
-    ]
-    assert there[0] != there[1]
+    digests = {
+        reader(ethereum).read(at, "getVoucherDigest(bytes32,uint128)", bytes(32), 1)
+        for at in (own, canonical.X402_ESCROW)
+    }
+    assert len(digests) == 2
+    labels = {one.label for one in ethereum.card.contracts if one.name.startswith("x402")}
+    assert labels == {canonical.STAND_IN_LABEL}
+
+
+class Payment:
+    """A payment of 25 test-USDT to SOMEBODY by Permit2, as x402's schemes sign it."""
+
+    amount, nonce, deadline = 25, 5, 2**40
+
+    def __init__(
+        self, devnet: EthereumDevnet, *, facilitator: str | None = None, valid_after: int = 0
+    ) -> None:
+        self.devnet, self.facilitator, self.valid_after = devnet, facilitator, valid_after
+        self.payer = EvmKey(b"\7" * 32)
+        self.who = format_address(self.payer.address)
+        self.token = devnet.token("test-USDT").address
+        devnet.faucet.give_token("test-USDT", self.who, 100)
+        devnet.control.set_balance(self.who, 10**18)
+        with devnet.control.impersonating(self.who):
+            approve = "approve(address,uint256)"
+            Deployer(devnet.rpc, self.who).send(self.token, approve, canonical.PERMIT2, 2**256 - 1)
+
+    def signature(self) -> bytes:
+        named = bytes.fromhex(self.facilitator[2:]) if self.facilitator else None
+        witness = TransferWitness(bytes.fromhex(SOMEBODY[2:]), self.valid_after, named)
+        allowed = TokenPermission(bytes.fromhex(self.token[2:]), self.amount)
+        spender = EXACT_PROXY if named is None else UPTO_PROXY
+        signed = Permit(spender, self.nonce, self.deadline).transfer_hash(allowed, witness)
+        return self.payer.sign(permit2_domain(self.devnet.setting.chain_id).digest(signed))
+
+    def tx(self, sender: str, amount: int | None = None, to: str = SOMEBODY) -> dict[str, str]:
+        """The call of a proxy; `amount` is for `upto`, which has one of its own."""
+        permit = [self.token, self.amount, self.nonce, self.deadline]
+        values: list[str | int] = [*permit, *([] if amount is None else [amount]), self.who, to]
+        kinds = ["address", *["uint256"] * (3 + (amount is not None)), "address", "address"]
+        if self.facilitator:
+            values, kinds = [*values, self.facilitator], [*kinds, "address"]
+        witness = "(address,address,uint256)" if self.facilitator else "(address,uint256)"
+        middle = "" if amount is None else "uint256,"
+        name = f"settle(((address,uint256),uint256,uint256),{middle}address,{witness},bytes)"
+        data = encode([*kinds, "uint256", "bytes"], [*values, self.valid_after, self.signature()])
+        proxy = canonical.X402_UPTO_PROXY if self.facilitator else canonical.X402_EXACT_PROXY
+        return {
+            "from": sender,
+            "to": proxy,
+            "data": "0x" + (selector(self.devnet.rpc, name) + data).hex(),
+        }
+
+    def is_refused(self, tx: dict[str, str]) -> bool:
+        try:
+            self.devnet.rpc.call("eth_call", tx, "latest")
+        except RailError:
+            return True
+        return False
+
+    def received(self) -> int:
+        return number(self.devnet, self.token, "balanceOf(address)", SOMEBODY)
+
+
+def test_an_exact_payment_by_permit2_is_carried_out_once_and_as_signed(
+    ethereum: EthereumDevnet,
+) -> None:
+    payment = Payment(ethereum)
+    anyone = ethereum.card.roles["faucet"]
+    assert payment.is_refused(payment.tx(anyone, to=anyone))
+    ethereum.rpc.wait_for(str(ethereum.rpc.call("eth_sendTransaction", payment.tx(anyone))))
+    assert payment.received() == 25
+    assert payment.is_refused(payment.tx(anyone))
+    too_early = Payment(ethereum, valid_after=2**39)
+    too_early.nonce = 6
+    assert too_early.is_refused(too_early.tx(anyone))
+
+
+def test_an_upto_payment_is_settled_by_the_one_who_was_named(ethereum: EthereumDevnet) -> None:
+    facilitator, anyone = ethereum.card.roles["faucet"], ethereum.card.roles["deployer"]
+    payment = Payment(ethereum, facilitator=facilitator)
+    assert payment.is_refused(payment.tx(anyone, 9))
+    assert payment.is_refused(payment.tx(facilitator, 26))
+    assert payment.is_refused(payment.tx(facilitator, 0))
+    ethereum.rpc.wait_for(str(ethereum.rpc.call("eth_sendTransaction", payment.tx(facilitator, 9))))
+    assert payment.received() == 9
+    assert payment.is_refused(payment.tx(facilitator, 9))

@@ -19,9 +19,29 @@ X402_ESCROW: Final = "0x4020074e9dF2ce1deE5A9C1b5c3f541D02a10003"
 X402_ERC3009_COLLECTOR: Final = "0x4020806089470a89826cB9fB1f4059150b550004"
 X402_PERMIT2_COLLECTOR: Final = "0x4020425FAf3B746C082C2f942b4E5159887B0005"
 X402_EXACT_PROXY: Final = "0x402085c248EeA27D92E8b30b2C58ed07f9E20001"
+X402_UPTO_PROXY: Final = "0x4020A4f3b7b90ccA423B9fabCc0CE57C6C240002"
 
 PERMIT2_LABEL: Final = "Permit2 as on main networks"
 STAND_IN_LABEL: Final = "our own contract at the address that x402's has on main networks"
+
+STAND_INS: Final = (
+    ("x402 escrow", "ChannelEscrow", X402_ESCROW, ()),
+    (
+        "x402 ERC-3009 collector",
+        "Erc3009DepositCollector",
+        X402_ERC3009_COLLECTOR,
+        (X402_ESCROW,),
+    ),
+    (
+        "x402 Permit2 collector",
+        "Permit2DepositCollector",
+        X402_PERMIT2_COLLECTOR,
+        (X402_ESCROW, PERMIT2),
+    ),
+    ("x402 exact Permit2 proxy", "ExactPermit2Proxy", X402_EXACT_PROXY, (PERMIT2,)),
+    ("x402 upto Permit2 proxy", "UptoPermit2Proxy", X402_UPTO_PROXY, (PERMIT2,)),
+)
+"""Name, our contract, x402's address, and what the constructor is given."""
 
 PERMIT2_PACKAGE: Final = Path(__file__).parent / "permit2"
 """The npm package that carries Permit2's code."""

@@ -11,7 +11,6 @@ import msgspec
 
 from aisa.devnet.ethereum import canonical, stablecoin
 from aisa.devnet.ethereum.artifact import Artifact, read_if_there
-from aisa.devnet.ethereum.canonical import STAND_IN_LABEL
 from aisa.devnet.ethereum.card import ContractCard, TokenCard
 from aisa.devnet.ethereum.deployer import Deployer, has_code, selector
 from aisa.devnet.ethereum.rpc import Rpc
@@ -52,7 +51,8 @@ class Deployment:
         deployer = Deployer(self.rpc, self.roles.deployer)
         self._tokens(deployer)
         self._place_permit2()
-        self._escrow(deployer)
+        self._own(deployer)
+        self._stand_ins(deployer)
         draft = path.with_name(path.name + ".new")
         draft.write_bytes(msgspec.json.encode(self._known))
         draft.replace(path)
@@ -91,43 +91,31 @@ class Deployment:
             canonical.place_permit2(self.rpc, self.say)
         self._contract("Permit2", canonical.PERMIT2, canonical.PERMIT2_LABEL)
 
-    def _escrow(self, deployer: Deployer) -> None:
-        lock = self._artifact("HashLock")
-        if lock:
-            self._deployed("HashLock", lambda: deployer.deploy(lock))
+    def _own(self, deployer: Deployer) -> None:
+        if lock := self._artifact("HashLock"):
+            self._deployed(deployer, lock)
         escrow = self._artifact("ChannelEscrow")
         if escrow is None:
             return
-        own = self._deployed("ChannelEscrow", lambda: deployer.deploy(escrow))
-        self._placed(deployer, "x402 escrow", escrow, canonical.X402_ESCROW)
-        by_3009, by_permit2 = (
-            self._artifact("Erc3009DepositCollector"),
-            self._artifact("Permit2DepositCollector"),
-        )
-        if by_3009:
-            self._deployed("Erc3009DepositCollector", lambda: deployer.deploy(by_3009, own))
-            at = canonical.X402_ERC3009_COLLECTOR
-            self._placed(deployer, "x402 ERC-3009 collector", by_3009, at, canonical.X402_ESCROW)
-        if by_permit2:
-            self._deployed(
-                "Permit2DepositCollector",
-                lambda: deployer.deploy(by_permit2, own, canonical.PERMIT2),
-            )
-            at = canonical.X402_PERMIT2_COLLECTOR
-            to = (canonical.X402_ESCROW, canonical.PERMIT2)
-            self._placed(deployer, "x402 Permit2 collector", by_permit2, at, *to)
+        own = self._deployed(deployer, escrow)
+        if by_3009 := self._artifact("Erc3009DepositCollector"):
+            self._deployed(deployer, by_3009, own)
+        if by_permit2 := self._artifact("Permit2DepositCollector"):
+            self._deployed(deployer, by_permit2, own, canonical.PERMIT2)
 
-    def _deployed(self, name: str, deploy: Callable[[], str]) -> str:
-        address = self._once(name, deploy)
-        self._contract(name, address, _OWN_LABEL)
+    def _stand_ins(self, deployer: Deployer) -> None:
+        for name, ours, address, values in canonical.STAND_INS:
+            artifact = self._artifact(ours)
+            if artifact is None:
+                continue
+            if not has_code(self.rpc, address):
+                deployer.place(artifact, address, *values)
+            self._contract(name, address, canonical.STAND_IN_LABEL)
+
+    def _deployed(self, deployer: Deployer, artifact: Artifact, *values: str) -> str:
+        address = self._once(artifact.name, lambda: deployer.deploy(artifact, *values))
+        self._contract(artifact.name, address, _OWN_LABEL)
         return address
-
-    def _placed(
-        self, deployer: Deployer, name: str, artifact: Artifact, at: str, *values: str
-    ) -> None:
-        if not has_code(self.rpc, at):
-            deployer.place(artifact, at, *values)
-        self._contract(name, at, STAND_IN_LABEL)
 
     def _once(self, name: str, deploy: Callable[[], str]) -> str:
         known = self._known.get(name)
