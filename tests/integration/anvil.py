@@ -68,5 +68,6 @@ def start_anvil() -> Iterator[Callable[..., Anvil]]:
 def _wound_back(devnet: EthereumDevnet) -> Iterator[EthereumDevnet]:
     before = devnet.control.snapshot()
     yield devnet
+    devnet.control.drop_all()
     devnet.control.revert(before)
     devnet.control.set_block_time(0)

@@ -173,9 +173,11 @@ def test_blocks_come_when_they_are_asked_for(start_anvil: StartAnvil) -> None:
         assert not anvil.control.drop("0x" + "00" * 32)
         anvil.control.mine()
         assert anvil.rpc.receipt(tx) is not None
-        waiting = send(anvil)
+        forgotten = send(anvil)
+        anvil.control.drop_all()
+        waiting = send(anvil, 2)
     assert anvil.rpc.wait_for(waiting)["transactionHash"] == waiting
-    assert anvil.rpc.receipt(dropped) is None
+    assert [anvil.rpc.receipt(one) for one in (dropped, forgotten)] == [None, None]
     assert anvil.rpc.receipt(send(anvil)) is not None
 
 

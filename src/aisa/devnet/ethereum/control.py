@@ -142,6 +142,10 @@ class Control:
         """Take a chain tx that is in no block out of the pool; says whether it was there."""
         return self._rpc.call("anvil_dropTransaction", tx_hash) is not None
 
+    def drop_all(self) -> None:
+        """Take every chain tx that is in no block out of the pool."""
+        self._rpc.call("anvil_dropAllTransactions")
+
     @contextmanager
     def impersonating(self, address: str) -> Generator[None]:
         """Let anvil sign for any address inside, such as a contract's."""
