@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Generator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import click
@@ -13,13 +14,14 @@ from aisa.cli.account import Account, payee_account_at
 from aisa.cli.amount_text import show_units
 from aisa.cli.command import Noun, Session
 from aisa.cli.node_url import find_node_url
-from aisa.cli.report import Report
+from aisa.cli.report import Report, Table
 from aisa.cli.seller_folder import (
     ensure_seller_config,
     ensure_seller_seed,
     seller_files,
     trusted_hubs,
 )
+from aisa.cli.seller_revenue import Day, amount_text
 from aisa.cli.service import Service, read_service
 from aisa.identity import SigningKey
 
@@ -164,6 +166,31 @@ def redeem(session: Session) -> Report:
         )
 
 
+@command.command("revenue")
+@click.option("--since", type=click.DateTime(["%Y-%m-%d"]), help="First day, UTC.")
+@click.option("--until", type=click.DateTime(["%Y-%m-%d"]), help="Last day, UTC.")
+@click.option("--csv", "target", metavar="FILE", help="Write every call; `-` is standard output.")
+@click.pass_obj
+def revenue(
+    session: Session, *, since: datetime | None, until: datetime | None, target: str | None
+) -> Report | None:
+    """Add up what was sold, by day; charges are kept for 30 days unless the seller keeps them longer.
+
+    Calls of the last seconds may be missing while the seller runs.
+    """
+    from aisa.cli import seller_revenue as book
+    from aisa.paywall.revenue import revenue as sales_of
+
+    files = seller_files(session.home)
+    payee = SigningKey(ensure_seller_seed(files)).public_key
+    from_ms, until_ms = book.span(since, until)
+    with session.progress() as progress, book.csv_at(target) as write:
+        progress("reading the seller's file")
+        sales = sales_of(files.store, payee, from_ms=from_ms, until_ms=until_ms)
+        days = book.count(sales, write)
+    return None if target == book.STANDARD_OUTPUT else _revenue_report(days, target)
+
+
 @command.command("withdraw")
 @click.argument("amount")
 @click.option("--to", "destination", required=True, metavar="ADDRESS", help="Who receives it.")
@@ -202,6 +229,40 @@ def _account(session: Session) -> Generator[Account]:
     hub = trusted_hubs(files, find_node_url(session.home))[0]
     with payee_account_at(hub.url, ensure_seller_seed(files)) as account:
         yield account
+
+
+def _revenue_report(days: list[Day], target: str | None) -> Report:
+    totals: dict[str, int] = {}
+    for day in days:
+        totals[day.currency] = totals.get(day.currency, 0) + day.units
+    calls = sum(day.calls for day in days)
+    rows = [
+        (day.day, str(day.calls), str(len(day.payers)), f"{day.amount} {day.currency}")
+        for day in days
+    ]
+    total = ", ".join(f"{amount_text(units, code)} {code}" for code, units in totals.items())
+    return Report(
+        {
+            "calls": calls,
+            "earned": [{"currency": code, "units": str(n)} for code, n in totals.items()],
+            "days": [
+                {
+                    "day": day.day,
+                    "currency": day.currency,
+                    "calls": day.calls,
+                    "payers": len(day.payers),
+                    "units": str(day.units),
+                }
+                for day in days
+            ],
+            "csv": target,
+        },
+        [
+            *([Table(("day", "calls >", "payers >", "earned >"), rows)] if rows else []),
+            f"{calls} calls, {total}" if calls else "nothing was sold in that time",
+            *([f"every call is in {target}"] if target else []),
+        ],
+    )
 
 
 def _up_report(service: Service, paywall: Paywall) -> Report:
