@@ -5,6 +5,7 @@ decided in `payment`, which marries rails with the ledger. Concrete rails are na
 node is assembled.
 """
 
+from aisa.settlement.pull import Pull, PullCheck, PullProblem, SignedTransfer
 from aisa.settlement.rail import (
     Clock,
     Conditions,
@@ -38,9 +39,13 @@ __all__ = [
     "NetworkFee",
     "Outcome",
     "Outgoing",
+    "Pull",
+    "PullCheck",
+    "PullProblem",
     "Rail",
     "RailQuote",
     "SendJournal",
     "Settled",
+    "SignedTransfer",
     "Unknown",
 ]

@@ -15,7 +15,8 @@ class SignedTransfer:
     """`units` of `token` from `payer` to `payee`, signed by the payer, once for each `nonce`.
 
     It counts while valid_after_s < now < valid_before_s, in unix seconds. Addresses are text as
-    the network writes them.
+    the network writes them. `spender` is the contract that the signature allows to move the
+    tokens; empty where the token itself takes signatures. The nonce has 32 bytes.
     """
 
     token: Token
@@ -26,6 +27,7 @@ class SignedTransfer:
     valid_before_s: int
     nonce: bytes
     signature: bytes
+    spender: str = ""
 
 
 class PullProblem(StrEnum):
@@ -38,6 +40,7 @@ class PullProblem(StrEnum):
     EXPIRED = "expired"
     NONCE_USED = "nonce-used"
     BALANCE = "balance"
+    ALLOWANCE = "allowance"
     REFUSED = "refused"
 
 
@@ -66,19 +69,19 @@ class Pull(Protocol):
         ...
 
     async def settle(self, transfer: SignedTransfer) -> Outcome:
-        """Carry it out, once for each token, payer and nonce, and wait a bounded time.
+        """Carry it out, once for each payer and nonce, and wait a bounded time.
 
         An exception means that nothing was sent; after that point only outcomes are returned. A
         failed transfer can still be carried out by anyone who has the signature, until it expires.
 
         Raises:
             InvalidRequest: it would not go through; the fact `problem` says why.
-            IdempotencyMismatch: another transfer with this token, payer and nonce was carried out.
+            IdempotencyMismatch: another transfer with this payer and nonce was carried out.
             RailUnavailable: not possible now; retry freely.
             RailError: the network would refuse it.
         """
         ...
 
-    async def look_up_transfer(self, token: Token, payer: str, nonce: bytes) -> Outcome:
+    async def look_up_transfer(self, transfer: SignedTransfer) -> Outcome:
         """What became of a transfer that was to be carried out; never sends anything new."""
         ...

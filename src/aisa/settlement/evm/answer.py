@@ -78,6 +78,17 @@ class Receipt(msgspec.Struct, frozen=True, rename="camel"):
         return quantity(self.gas_used) * quantity(self.effective_gas_price) + extra
 
 
+class SentTx(msgspec.Struct, frozen=True):
+    """A chain tx as it was sent."""
+
+    input: str
+    to: str | None = None
+
+    def is_call(self, to: bytes, data: bytes) -> bool:
+        """Whether it calls just this, with just these bytes."""
+        return self.to is not None and data_bytes(self.to) == to and data_bytes(self.input) == data
+
+
 class FeeHistory(msgspec.Struct, frozen=True, rename="camel"):
     """Fees of recent blocks; the last base fee is the next block's."""
 
@@ -88,6 +99,9 @@ class FeeHistory(msgspec.Struct, frozen=True, rename="camel"):
 
 MAYBE_RECEIPT = cast("type[Receipt | None]", Receipt | None)
 """The shape of an answer to `eth_getTransactionReceipt`."""
+
+MAYBE_SENT_TX = cast("type[SentTx | None]", SentTx | None)
+"""The shape of an answer to `eth_getTransactionByHash`."""
 
 LOGS = tuple[Log, ...]
 """The shape of an answer to `eth_getLogs`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from aisa.identity.evm_key import EvmSigner
 from aisa.protocol.evm_transaction import Transaction, transaction_hash
@@ -36,15 +36,6 @@ class ChainTx:
     value_wei: int
     gas: int
     price: Price
-
-    @property
-    def cost_wei_max(self) -> int:
-        """What its sender may have to pay for it altogether."""
-        return self.gas * self.price.fee_wei + self.value_wei
-
-    def at(self, price: Price) -> ChainTx:
-        """The same at another price."""
-        return replace(self, price=price)
 
     def sign(self, signer: EvmSigner) -> tuple[bytes, str]:
         """Return the bytes to send, and the hash that names them on the chain."""

@@ -133,6 +133,10 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
         ours = (self.purpose, self.asset, self.units, self.destination)
         return ours == (call.purpose, call.asset, str(call.units), call.destination)
 
+    def is_done_by(self, receipt: Receipt) -> bool:
+        """Whether a receipt shows the movement that the entry is for, if it is for one."""
+        return self.move is None or self.move.is_in(receipt)
+
     def tx(self, chain_id: int, price: Price, own: bytes, *, is_cancel: bool) -> ChainTx:
         """The chain tx to sign for a further attempt."""
         if is_cancel:

@@ -118,6 +118,7 @@ class EvmRail:
         self.pull = EvmPull(
             rpc=rpc,
             chain=chain,
+            chain_id=chain_id,
             sender=sender,
             tokens=contracts,
             allowed=self._tokens,
@@ -249,6 +250,7 @@ class EvmRail:
 
     async def close(self) -> None:
         """Close the connections."""
+        await self.pull.close()
         await self._rpc.close()
 
     async def __aenter__(self) -> EvmRail:

@@ -98,14 +98,19 @@ class EvmRpc:
         return (await self._ask_all(answer, method, params))[0]
 
     async def ask_enough(
-        self, answer: type[T], method: str, params: Sequence[Sequence[object]]
+        self,
+        answer: type[T],
+        method: str,
+        params: Sequence[Sequence[object]],
+        *,
+        having: int | None = None,
     ) -> list[list[T]]:
         """Ask every server the same; the answers, which may differ, of enough to agree.
 
         Raises:
             RailUnavailable: too few answer.
         """
-        answers, problems = await self._ask_all(answer, method, params)
+        answers, problems = await self._ask_all(answer, method, params, having)
         if len(answers) < self._agreeing_min:
             raise RailUnavailable(
                 f"{len(answers)} of {self.size} RPC servers answer {method}, "
@@ -114,14 +119,21 @@ class EvmRpc:
         return answers
 
     async def agreed(
-        self, answer: type[T], method: str, params: Sequence[Sequence[object]]
+        self,
+        answer: type[T],
+        method: str,
+        params: Sequence[Sequence[object]],
+        *,
+        having: int | None = None,
     ) -> list[T]:
         """Ask every server, and return what enough of them say and none denies.
+
+        Servers that do not show the block `having` count as silent.
 
         Raises:
             RailUnavailable: too few answer, or they disagree; nothing may be built on it.
         """
-        answers = await self.ask_enough(answer, method, params)
+        answers = await self.ask_enough(answer, method, params, having=having)
         if any(one != answers[0] for one in answers):
             raise disagreement(method)
         return answers[0]
@@ -146,9 +158,13 @@ class EvmRpc:
         return taken
 
     async def _ask_all(
-        self, answer: type[T], method: str, params: Sequence[Sequence[object]]
+        self,
+        answer: type[T],
+        method: str,
+        params: Sequence[Sequence[object]],
+        having: int | None = None,
     ) -> tuple[list[list[T]], list[RailError]]:
-        asked = [server.ask(answer, method, params) for server in self._servers]
+        asked = [server.ask(answer, method, params, having=having) for server in self._servers]
         answers: list[list[T]] = []
         problems: list[RailError] = []
         for one in await asyncio.gather(*asked, return_exceptions=True):

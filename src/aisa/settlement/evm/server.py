@@ -83,9 +83,17 @@ class RpcServer:
         self._is_checked = True
 
     async def ask(
-        self, answer: type[T], method: str, params: Sequence[Sequence[object]]
+        self,
+        answer: type[T],
+        method: str,
+        params: Sequence[Sequence[object]],
+        *,
+        having: int | None = None,
     ) -> list[T]:
         """Ask one method once for each list of parameters.
+
+        With `having` the server must show in the same request that it has that block: behind one
+        URL there may be many, and one that lags finds no logs where there are some.
 
         Raises:
             RailUnavailable: no answer that can be read, or a server of another chain.
@@ -99,7 +107,11 @@ class RpcServer:
         for start in range(0, len(params), _BATCH):
             piece = params[start : start + _BATCH]
             calls = [_call(number, method, one) for number, one in enumerate(piece)]
+            if having is not None:
+                calls.append(_call(len(calls), "eth_getBlockByNumber", (hex(having), False)))
             answers = await self._post(calls, method)
+            if having is not None and bytes(answers.pop().result) == b"null":
+                raise RailUnavailable(f"the RPC server {self.name} has no block {having} yet")
             results += [_result(one, answer, method) for one in answers]
         return results
 

@@ -91,6 +91,6 @@ def _verdict(entry: Entry, attempt: Attempt, receipt: Receipt) -> Settled | Fail
         return Failed(FailureReason.EXPIRED, "it waited too long and was cancelled", reference)
     if not receipt.is_success:
         return Failed(FailureReason.REFUSED, "the chain tx was reverted", reference)
-    if entry.move is not None and not entry.move.is_in(receipt):
+    if not entry.is_done_by(receipt):
         return Failed(FailureReason.REFUSED, "the token moved nothing", reference)
     return Settled(reference)

@@ -157,7 +157,7 @@ class Watcher:
             ]
             for at in range(0, len(topics), _ADDRESSES_PER_CALL)
         ]
-        pieces = await self._rpc.agreed(LOGS, "eth_getLogs", wishes)
+        pieces = await self._rpc.agreed(LOGS, "eth_getLogs", wishes, having=end)
         seen = [_Seen(quantity(log.block_number), log) for piece in pieces for log in piece]
         for one in seen:
             if not start <= one.height <= end or not self._is_ours(one.log, accounts):

@@ -12,7 +12,7 @@ import pytest
 
 from aisa.errors import ConfigInvalid, RailError, RailUnavailable
 from aisa.settlement.evm import server as server_module
-from aisa.settlement.evm.answer import Block, data_bytes, quantity, word
+from aisa.settlement.evm.answer import LOGS, Block, data_bytes, quantity, word
 from aisa.settlement.evm.rpc import EvmRpc
 
 Reply = Callable[[str, list[dict[str, Any]]], Any]
@@ -164,6 +164,21 @@ async def test_a_block_that_one_server_does_not_have_yet_is_no_lie() -> None:
     three = rpc(reply, "one", "two", "three")
     (found,) = await three.agreed(Block, "eth_getBlockByNumber", [["0x10", False]])
     assert found.height == 16
+
+
+async def test_a_server_behind_the_url_that_lags_hides_no_logs() -> None:
+    """It finds no logs in blocks that it does not have, so it must show one with the answer."""
+    has_block = False
+
+    def reply(_host: str, calls: list[dict[str, Any]]) -> Any:
+        found = {"eth_getLogs": [], "eth_getBlockByNumber": {} if has_block else None}
+        return [{**result(found[one["method"]]), "id": one["id"]} for one in calls]
+
+    one = rpc(reply)
+    with pytest.raises(RailUnavailable, match="has no block 7 yet"):
+        await one.agreed(LOGS, "eth_getLogs", [[{}]], having=7)
+    has_block = True
+    assert await one.agreed(LOGS, "eth_getLogs", [[{}]], having=7) == [()]
 
 
 async def test_servers_that_cannot_be_are_refused() -> None:
