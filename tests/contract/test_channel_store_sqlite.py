@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from aisa.channel.sqlite import schema
 from aisa.channel.sqlite.store import SqliteChannelStore
 from aisa.channel.store import LaneRow, StoreBatch
 from aisa.errors import ConfigInvalid, FileOwned, StoreUnavailable
@@ -114,6 +115,7 @@ def test_a_file_of_version_1_keeps_its_charges_and_forgets_its_answers(tmp_path:
     with sqlite3.connect(path) as raw:
         raw.executescript(
             "ALTER TABLE batch DROP COLUMN answers;"
+            "ALTER TABLE channel DROP COLUMN escrow;"
             "CREATE TABLE answers (batch INTEGER PRIMARY KEY, body BLOB NOT NULL) STRICT;"
             "PRAGMA user_version=1;"
         )
@@ -123,8 +125,26 @@ def test_a_file_of_version_1_keeps_its_charges_and_forgets_its_answers(tmp_path:
         assert stored is not None
         assert stored.charge == made._replace(answer=b"")
     with sqlite3.connect(path) as raw:
-        assert raw.execute("PRAGMA user_version").fetchone() == (3,)
+        assert raw.execute("PRAGMA user_version").fetchone() == (schema.VERSION,)
     raw.close()
+
+
+def test_a_file_of_version_3_knows_channels_at_hubs_only(tmp_path: Path) -> None:
+    path = tmp_path / "s.sqlite"
+    with closing(SqliteChannelStore(path, PAYEE)) as store:
+        store.commit(StoreBatch(1, T0, new_channels=(channel_row(),)))
+    with sqlite3.connect(path) as raw:
+        raw.executescript("ALTER TABLE channel DROP COLUMN escrow; PRAGMA user_version=3;")
+    raw.close()
+    with closing(SqliteChannelStore(path, PAYEE)) as store:
+        stored = store.channel_by_number(1)
+        assert stored is not None
+        assert stored.row == channel_row()
+        other = channel_row(2, escrow=bytes(range(137)))
+        store.commit(StoreBatch(2, T0, new_channels=(other,)))
+        stored = store.channel_by_number(2)
+        assert stored is not None
+        assert stored.row == other
 
 
 def test_what_is_no_database_is_refused(tmp_path: Path) -> None:

@@ -4,16 +4,20 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from aisa.channel.wallet_sqlite.wallet import SqliteWallet
 from aisa.errors import ConfigInvalid
-from tests.contract.wallet_suite import WalletSuite, opened
+from aisa.protocol.aip import escrow_terms
+from tests.contract.wallet_suite import NOW, WalletSuite, opened, plan
+from tests.vectors import evm
 
 CLAIMER = """
 import sys
+from dataclasses import replace
 from pathlib import Path
 from aisa.channel.payer import LeaseAsk, Limits
 from aisa.channel.wallet import SessionPlan
@@ -40,6 +44,7 @@ except BudgetExceeded:
 
 FORKER = """
 import os
+from dataclasses import replace
 from pathlib import Path
 from aisa.channel.payer import LeaseAsk, Limits
 from aisa.channel.wallet import SessionPlan
@@ -122,3 +127,29 @@ class TestSqliteWallet(WalletSuite):
         database.close()
         with pytest.raises(ConfigInvalid, match="format 99"):
             SqliteWallet(newer)
+
+    def test_a_file_of_format_1_knows_channels_at_nodes_only(self, tmp_path: Path) -> None:
+        path = tmp_path / "wallet"
+        wallet = SqliteWallet(path)
+        known = opened(wallet)
+        wallet.close()
+        with sqlite3.connect(path) as database:
+            database.executescript(
+                "ALTER TABLE channels DROP COLUMN escrow; PRAGMA user_version = 1;"
+            )
+        database.close()
+        wallet = SqliteWallet(path)
+        assert wallet.channel(known.channel) == known
+        terms = escrow_terms(
+            evm.NETWORK,
+            evm.ESCROW,
+            payer=bytes(32),
+            payee=bytes(32),
+            currency="aiUSD",
+            salt=bytes(16),
+            config=evm.CONFIG,
+        )
+        planned = wallet.plan_channel(replace(plan(), terms=terms), now_ms=NOW)
+        assert planned.terms == terms
+        assert planned.channel == terms.channel_id
+        wallet.close()

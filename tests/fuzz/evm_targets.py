@@ -7,8 +7,9 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from aisa.identity.evm_key import format_address, parse_address
-from aisa.protocol import jcs, x402
+from aisa.protocol import jcs, rlp, x402
 from aisa.protocol.eip712 import chain_id_of, evm_network
+from aisa.protocol.evm_transaction import Transaction, parse_transaction
 from aisa.protocol.mpp.evm_charge import ChargeRequest
 from aisa.protocol.mpp.evm_charge_payload import format_charge, parse_charge
 from aisa.protocol.mpp.evm_session import EvmSessionRequest
@@ -93,6 +94,14 @@ _MCP: Any = {
 }
 
 
+def _sent() -> tuple[bytes, ...]:
+    unsigned = (
+        Transaction(evm.CHAIN, 7, 10**9, 10**10, 21_000, evm.TOKEN, 0, evm.seed("data") * 2),
+        Transaction(1, 0, 0, 0, 0, bytes(20), 10**18, b""),
+    )
+    return tuple(one.signed(evm.PAYER.sign(one.digest())) for one in unsigned)
+
+
 def json_cases() -> list[Case]:
     """Return name, parser, writer and seeds of what reads a JSON document."""
     offers, receipts = _attested()
@@ -132,7 +141,7 @@ def json_cases() -> list[Case]:
 
 
 def text_cases() -> list[Case]:
-    """Return name, parser, writer and seeds of what reads one line."""
+    """Return name, parser, writer and seeds of what reads one line, or bytes."""
     addresses = tuple(
         spelled(format_address(key))
         for key in (evm.TOKEN, evm.SELLER, bytes(20))
@@ -140,5 +149,7 @@ def text_cases() -> list[Case]:
     )
     return [
         ("evm-address", parse_address, format_address, addresses),
+        ("evm-transaction", parse_transaction, lambda found: found[0].signed(found[1]), _sent()),
+        ("rlp", rlp.decode, rlp.encode, tuple(raw[1:] for raw in _sent())),
         ("evm-network", chain_id_of, evm_network, ("eip155:1", "eip155:31337", "eip155:8453")),
     ]

@@ -104,11 +104,17 @@ def actions() -> dict[str, aip.Action]:
 
 
 def _channel_id() -> dict[str, Any]:
-    lightning = aip.ChannelTerms(
-        "eip155:84532", bytes(12) + bytes(range(20)), TERMS.payer, TERMS.payee, "USDC", bytes(16)
+    at_contract = aip.escrow_terms(
+        "eip155:84532",
+        bytes(range(20)),
+        payer=TERMS.payer,
+        payee=TERMS.payee,
+        currency="USDC",
+        salt=bytes(16),
+        config=evm.CONFIG,
     )
     return {
-        "description": "SHA-256 of the framed AISA-CHANNEL/1 message",
+        "description": "SHA-256 of the framed AISA-CHANNEL/1 message, and the channel's id",
         "cases": [
             {
                 "description": description,
@@ -118,9 +124,11 @@ def _channel_id() -> dict[str, Any]:
                 "payee": terms.payee.hex(),
                 "currency": terms.currency,
                 "salt": terms.salt.hex(),
+                "config": None if terms.config is None else terms.config.to_json(),
+                "terms_hash": terms.hash.hex(),
                 "channel": terms.channel_id.hex(),
             }
-            for description, terms in (("at a hub", TERMS), ("at a contract", lightning))
+            for description, terms in (("at a hub", TERMS), ("at a contract", at_contract))
         ],
     }
 

@@ -13,7 +13,6 @@ from aisa.channel.payee_check import (
     HubExposure,
     check_session,
     check_statement,
-    check_voucher,
 )
 from aisa.channel.payee_lane import LaneCall, PayeeLane
 from aisa.channel.payee_session import PayeeExchange, PayeeSession
@@ -25,6 +24,7 @@ from aisa.channel.store import (
     StoredChannel,
     StoredLane,
 )
+from aisa.channel.voucher import VoucherScheme, check_voucher, scheme_of
 from aisa.errors import (
     CapExceeded,
     ChannelUnknown,
@@ -38,6 +38,7 @@ from aisa.errors import (
     VoucherRequired,
 )
 from aisa.protocol.aip import DepositStatement, Session, Tick, Voucher
+from aisa.protocol.escrow import ChannelConfig
 
 LANES_MAX: Final = 64
 VOIDS_PER_HOUR: Final = 3
@@ -84,6 +85,7 @@ class PayeeChannel:
         "_fixed",
         "_lane_numbers",
         "_voids_ms",
+        "_vouchers",
         "ceiling",
         "changed",
         "charged",
@@ -128,6 +130,7 @@ class PayeeChannel:
         self._lane_numbers: set[int] = set()
         self.voiding = 0
         self._voids_ms: list[int] = []
+        self._vouchers = _scheme_of(row)
         self.is_stored = is_stored
         self.changed = not is_stored
 
@@ -261,7 +264,7 @@ class PayeeChannel:
             raise VoucherRefused("the voucher is for another channel")
         if voucher.ceiling <= self.ceiling:
             return False
-        check_voucher(voucher, self.payer, self.deposit)
+        check_voucher(voucher, self._vouchers, self.deposit)
         self.ceiling = voucher.ceiling
         self.voucher_signature = voucher.signature
         self.changed = True
@@ -375,7 +378,7 @@ class PayeeChannel:
             fixed.number, fixed.id, fixed.network, fixed.holder, fixed.payer, fixed.currency,
             fixed.salt, fixed.fee_ppm, fixed.opened_ms, self.deposit, self.ceiling,
             self.voucher_signature, self.charged + more_units, self.redeemed, self.redeeming,
-            self.lane_floor, self.state, now_ms,
+            self.lane_floor, self.state, now_ms, fixed.escrow,
         )  # fmt: skip
 
     def view(self) -> PayeeView:
@@ -446,3 +449,8 @@ class PayeeChannel:
 
 def _expiry_of(session: PayeeSession) -> int:
     return session.expiry
+
+
+def _scheme_of(row: ChannelRow) -> VoucherScheme:
+    config = ChannelConfig.unpack(row.escrow) if row.escrow else None
+    return scheme_of(row.network, row.holder, row.payer, config)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from aisa.channel.payee_session import PayeeExchange
+from aisa.channel.voucher import check_voucher, scheme_of
 from aisa.errors import (
     ChannelUnknown,
     HubNotListed,
@@ -19,7 +20,7 @@ from aisa.errors import (
     VoucherRefused,
 )
 from aisa.identity import verify_signature
-from aisa.protocol.aip import ChannelTerms, DepositStatement, OpenAction, Session, Voucher
+from aisa.protocol.aip import ChannelTerms, DepositStatement, OpenAction, Session
 
 STATEMENT_AGE_S_MAX: Final = 600
 CLOCK_SKEW_S_MAX: Final = 60
@@ -84,24 +85,9 @@ def check_open(action: OpenAction, hub: HubExposure, rules: PayeeRules, now_s: i
         )
     if action.voucher.channel != channel:
         raise VoucherRefused("the voucher is for another channel")
-    check_voucher(action.voucher, action.terms.payer, action.statement.deposit)
-
-
-def check_voucher(voucher: Voucher, payer: bytes, deposit: int) -> None:
-    """Check a hub's voucher.
-
-    Raises:
-        VoucherRefused: it expires, is above the deposit, or the payer did not sign it.
-    """
-    if voucher.expiry != 0:
-        raise VoucherRefused("a voucher on a node's channel has no expiry (0)")
-    if voucher.ceiling > deposit:
-        raise VoucherRefused(
-            f"the voucher's ceiling of {voucher.ceiling} units is above the deposit of {deposit}",
-            deposit=str(deposit),
-        )
-    if not verify_signature(payer, voucher.message(), voucher.signature):
-        raise VoucherRefused("the voucher's signature is not the payer's")
+    terms = action.terms
+    scheme = scheme_of(terms.network, terms.holder, terms.payer, terms.config)
+    check_voucher(action.voucher, scheme, action.statement.deposit)
 
 
 def check_statement(statement: DepositStatement, hub: HubExposure, now_s: int) -> None:

@@ -51,7 +51,8 @@ class LaneRow:
 class ChannelRow:
     """A channel as the store keeps it; `number` is its short name within this store.
 
-    `redeeming` is the cumulative amount last sent to the hub: a retry repeats exactly it.
+    `redeeming` is the cumulative amount last sent to the hub: a retry repeats exactly it. `escrow` is
+    the packed config of a channel in a contract of an EVM network, and empty at a hub.
     """
 
     number: int
@@ -72,6 +73,7 @@ class ChannelRow:
     lane_floor: int
     state: ChannelState
     changed_ms: int
+    escrow: bytes = b""
 
 
 class Charge(NamedTuple):

@@ -246,6 +246,7 @@ class Till:
             lane_floor=0,
             state=ChannelState.OPEN,
             changed_ms=now_ms,
+            escrow=b"" if terms.config is None else terms.config.pack(),
         )
         channel = PayeeChannel(row, hub, is_stored=False)
         channel.add_session(action.session, self._exchange, now_s)

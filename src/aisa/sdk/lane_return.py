@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 
 from aisa.channel.payer import ChannelState, PayerChannel
+from aisa.channel.voucher import HubVoucherKey
 from aisa.channel.wallet import WalletEvent, WalletLane
 from aisa.client import calls
 from aisa.errors import (
@@ -18,7 +19,7 @@ from aisa.errors import (
 )
 from aisa.identity import Signer
 from aisa.protocol import base64url
-from aisa.protocol.aip import CloseLaneAction, LaneClosed, Voucher, close_lane_bytes
+from aisa.protocol.aip import CloseLaneAction, LaneClosed, close_lane_bytes
 from aisa.protocol.aip.field import parse_json, parse_units_text
 from aisa.sdk.exchange import open_action, post_action
 from aisa.sdk.keeping import keep_receipts
@@ -106,8 +107,7 @@ def _show_session(
     statement = yield from ask(node.url, node.signer, calls.statement(lane.channel))
     channel = yield from run(lambda: wallet.open_channel(lane.channel, statement))
     # The ceiling that was signed last, signed again; it does not rise.
-    plain = Voucher(lane.channel, channel.signed)
-    voucher = Voucher(lane.channel, channel.signed, 0, payer.sign(plain.message()))
+    voucher = HubVoucherKey(payer).voucher(lane.channel, channel.signed)
     action = open_action(channel, found.session, payer, voucher)
     yield from post_action(purse.clock, channel.session_url, action)
 

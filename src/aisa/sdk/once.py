@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from aisa.channel.voucher import HubVoucherKey
 from aisa.channel.wallet import CallState, WalletCall
 from aisa.errors import (
     AisaError,
@@ -20,7 +21,7 @@ from aisa.errors import (
     VoucherRequired,
 )
 from aisa.money import currency_by_code
-from aisa.protocol.aip import Tick, Voucher
+from aisa.protocol.aip import Tick
 from aisa.sdk.answer import Answer, Outcome
 from aisa.sdk.call import Call
 from aisa.sdk.dance import await_turn, judge, pay, refuse, send_ticket
@@ -157,7 +158,6 @@ def _ticket_of(purse: Purse, call: Call, known: WalletCall) -> Dance[Ticket]:
     # Whether the process that made it had sent it is not known, so it may have been.
     ticket.is_sent = True
     # The ceiling that was signed last, signed again: the seller may never have seen it.
-    plain = Voucher(known.channel, channel.signed)
     payer = purse.payer_key(channel.terms.network, channel.terms.payee)
-    ticket.voucher = Voucher(known.channel, channel.signed, 0, payer.sign(plain.message())).encode()
+    ticket.voucher = HubVoucherKey(payer).voucher(known.channel, channel.signed).encode()
     return ticket

@@ -5,6 +5,7 @@ from __future__ import annotations
 from aisa.channel.payer import ChannelState, DepositShort, PayerChannel, is_top_up_due, slice_units
 from aisa.channel.payer import LeaseAsk as Wanted
 from aisa.channel.payer_lane import LaneMeter
+from aisa.channel.voucher import HubVoucherKey
 from aisa.channel.wallet import SessionPlan, WalletSession
 from aisa.errors import AisaError, ChannelUnknown, StateConflict, StatementRefused
 from aisa.identity import ExchangeKey
@@ -171,8 +172,7 @@ def _lease_once(purse: Purse, seller: Seller, till: Till, price: int) -> Dance[b
     if isinstance(granted, DepositShort):
         return False
     # Committed first, signed second: a ceiling is never above what is written down as sent.
-    plain = Voucher(till.channel, granted.ceiling)
-    voucher = Voucher(till.channel, granted.ceiling, 0, till.payer.sign(plain.message()))
+    voucher = HubVoucherKey(till.payer).voucher(till.channel, granted.ceiling)
     meter.add(granted.units, granted.ceiling, voucher.encode())
     till.low, till.deposit = wanted, granted.deposit
     deposit_max = purse.settings.deposit_units(seller.currency)

@@ -16,9 +16,13 @@ from aisa.errors import MalformedMessage, class_by_slug
 from aisa.identity.exchange import ExchangeKey
 from aisa.identity.signer import verify_signature
 from aisa.protocol import aip, httpsig, mpp
+from aisa.protocol.eip712 import Domain
+from aisa.protocol.escrow import ChannelConfig
+from aisa.protocol.fields import Fields
 from aisa.protocol.problem import error_of, parse_problem
 from tests.vectors.files import FOLDER, read_vectors
 from tests.vectors.generate import documents, text_of
+from tests.vectors.typed_oracle import oracle_digest
 
 
 def framed(*fields: bytes) -> bytes:
@@ -77,12 +81,23 @@ def test_every_vector_file_describes_itself_and_its_cases() -> None:
 
 
 @pytest.mark.parametrize("case", read_vectors("channel_id.json")["cases"], ids=str)
-def test_channel_id_is_the_hash_of_the_framed_terms(case: dict[str, Any]) -> None:
+def test_channel_id_is_the_hash_of_the_framed_terms_or_of_the_config_that_holds_it(
+    case: dict[str, Any],
+) -> None:
     holder, payer, payee, salt = unhex(case, "holder", "payer", "payee", "salt")
     network, currency = case["network"].encode(), case["currency"].encode()
     message = framed(b"AISA-CHANNEL/1", network, holder, payer, payee, currency, salt)
-    assert hashlib.sha256(message).hexdigest() == case["channel"]
-    terms = aip.ChannelTerms(case["network"], holder, payer, payee, case["currency"], salt)
+    assert hashlib.sha256(message).hexdigest() == case["terms_hash"]
+    config = None
+    if case["config"] is None:
+        assert case["channel"] == case["terms_hash"]
+    else:
+        config = ChannelConfig.read(Fields("config", case["config"]))
+        assert case["config"]["salt"] == "0x" + case["terms_hash"]
+        domain = Domain("x402 Batch Settlement", "1", 84_532, holder[12:])
+        message = {**case["config"], "salt": config.salt}
+        assert oracle_digest("x402 ChannelConfig", domain, message).hex() == case["channel"]
+    terms = aip.ChannelTerms(case["network"], holder, payer, payee, case["currency"], salt, config)
     assert terms.channel_id.hex() == case["channel"]
 
 

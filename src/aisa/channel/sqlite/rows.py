@@ -123,7 +123,7 @@ def _channel_tuple(row: ChannelRow) -> tuple[object, ...]:
     return (
         row.number, row.id, row.network, row.holder, row.payer, row.currency, row.salt,
         row.fee_ppm, row.opened_ms, row.deposit, row.ceiling, row.voucher_signature, row.charged,
-        row.redeemed, row.redeeming, row.lane_floor, int(row.state), row.changed_ms,
+        row.redeemed, row.redeeming, row.lane_floor, int(row.state), row.changed_ms, row.escrow,
     )  # fmt: skip
 
 

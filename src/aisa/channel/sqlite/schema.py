@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-VERSION: Final = 3
+VERSION: Final = 4
 PLACES: Final = 1024
 """A charge's rowid is its batch times this, plus its place."""
 
@@ -34,6 +34,7 @@ CREATE TABLE channel (
   lane_floor INTEGER NOT NULL,
   state INTEGER NOT NULL,
   changed_ms INTEGER NOT NULL,
+  escrow BLOB NOT NULL DEFAULT x'',
   CHECK (0 <= charged AND charged <= ceiling AND ceiling <= deposit)
 ) STRICT;
 CREATE INDEX channel_closed ON channel (changed_ms) WHERE state = 2;
@@ -79,10 +80,11 @@ STEPS: Final = (
     # What version 1 kept of answers had receipts in it; calls of its last ten minutes get 409.
     "ALTER TABLE batch ADD COLUMN answers BLOB; DROP TABLE answers;",
     "INSERT OR IGNORE INTO meta VALUES ('generation', 0); DELETE FROM meta WHERE name='probe';",
+    "ALTER TABLE channel ADD COLUMN escrow BLOB NOT NULL DEFAULT x'';",
 )
 """What brings a file from the version that is its place here to the next one."""
 
-INSERT_CHANNEL: Final = "INSERT INTO channel VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+INSERT_CHANNEL: Final = "INSERT INTO channel VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
 UPDATE_CHANNEL: Final = (
     "UPDATE channel SET deposit=?, ceiling=?, voucher_signature=?, charged=?, redeemed=?,"
     " redeeming=?, lane_floor=?, state=?, changed_ms=? WHERE number=?"

@@ -39,8 +39,9 @@ def plan_channel(db: sqlite3.Connection, plan: ChannelPlan, now_ms: int) -> Paye
     channel = terms.channel_id
     db.execute(
         "INSERT INTO channels (channel, network, holder, payer, payee, currency, salt, node_url,"
-        " account_key, session_url, state, deposit, fee_ppm, issued, statement, opened_at_ms)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'opening', ?, 0, 0, x'', ?)",
+        " account_key, session_url, state, deposit, fee_ppm, issued, statement, opened_at_ms,"
+        " escrow)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'opening', ?, 0, 0, x'', ?, ?)",
         (
             channel,
             terms.network,
@@ -54,6 +55,7 @@ def plan_channel(db: sqlite3.Connection, plan: ChannelPlan, now_ms: int) -> Paye
             plan.session_url,
             plan.deposit,
             now_ms,
+            b"" if terms.config is None else terms.config.pack(),
         ),
     )
     return read_channel(db, channel)

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from aisa.channel.wallet_sqlite.schema import SCHEMA, VERSION
+from aisa.channel.wallet_sqlite.schema import SCHEMA, STEPS, VERSION
 from aisa.errors import ConfigInvalid, StateConflict
 
 BUSY_TIMEOUT_S: Final = 15.0
@@ -45,6 +45,11 @@ class Database:
             if version == 0:
                 self._connection.executescript(
                     f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;"
+                )
+            elif version < VERSION:
+                steps = "".join(STEPS[version:VERSION])
+                self._connection.executescript(
+                    f"BEGIN IMMEDIATE; {steps} PRAGMA user_version = {VERSION}; COMMIT;"
                 )
             elif version != VERSION:
                 raise ConfigInvalid(

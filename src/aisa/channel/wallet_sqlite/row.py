@@ -13,12 +13,20 @@ from aisa.channel.wallet import (
     WalletSession,
 )
 from aisa.protocol.aip import ChannelTerms, DepositStatement, ReceiptLeaf, Session
+from aisa.protocol.escrow import ChannelConfig
 
 
 def channel_of(row: sqlite3.Row) -> PayerChannel:
     """Return the channel that a row of `channels` holds."""
+    escrow = row["escrow"]
     terms = ChannelTerms(
-        row["network"], row["holder"], row["payer"], row["payee"], row["currency"], row["salt"]
+        row["network"],
+        row["holder"],
+        row["payer"],
+        row["payee"],
+        row["currency"],
+        row["salt"],
+        ChannelConfig.unpack(escrow) if escrow else None,
     )
     return PayerChannel(
         terms=terms,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-VERSION: Final = 1
+VERSION: Final = 2
+STEPS: Final = ("", "ALTER TABLE channels ADD COLUMN escrow BLOB NOT NULL DEFAULT x'';")
+"""What brings a file from the version that is its place here to the next one."""
 
 SCHEMA: Final = """
 CREATE TABLE payees (origin TEXT PRIMARY KEY, payee BLOB NOT NULL) STRICT, WITHOUT ROWID;
@@ -20,7 +22,8 @@ CREATE TABLE channels (
   sent INTEGER NOT NULL DEFAULT 0 CHECK (sent BETWEEN 0 AND signed),
   signed INTEGER NOT NULL DEFAULT 0 CHECK (signed <= deposit),
   next_lane INTEGER NOT NULL DEFAULT 0,
-  opened_at_ms INTEGER NOT NULL
+  opened_at_ms INTEGER NOT NULL,
+  escrow BLOB NOT NULL DEFAULT x''
 ) STRICT, WITHOUT ROWID;
 -- A second channel to the same payee opens only once the first is closing.
 CREATE UNIQUE INDEX one_channel ON channels (payee, currency, network)

@@ -11,7 +11,14 @@ from aisa.protocol.aip.action import (
     parse_action,
 )
 from aisa.protocol.aip.challenge import Hub, SessionRequest
-from aisa.protocol.aip.channel import ChannelTerms, hub_network, key_of_hub_network
+from aisa.protocol.aip.channel import (
+    ChannelTerms,
+    escrow_of,
+    escrow_terms,
+    holder_of,
+    hub_network,
+    key_of_hub_network,
+)
 from aisa.protocol.aip.deposit import DepositStatement
 from aisa.protocol.aip.notice import (
     LaneClosed,
@@ -51,7 +58,10 @@ __all__ = [
     "VoucherAction",
     "close_bytes",
     "close_lane_bytes",
+    "escrow_of",
+    "escrow_terms",
     "format_action",
+    "holder_of",
     "hub_network",
     "key_of_hub_network",
     "merkle_path",

@@ -1,4 +1,8 @@
-"""Voucher: the payer's signed ceiling, 50 bytes under an Ed25519 signature."""
+"""Voucher: the payer's signed ceiling.
+
+On a hub's channel it is 50 bytes under an Ed25519 signature. In a contract of an EVM network the
+signature, of 65 bytes, is over the contract's own typed data; the 50 bytes then only carry it.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,7 @@ _MESSAGE: Final = struct.Struct("<2s32sQq")
 _MAGIC: Final = b"\x56\x02"
 MESSAGE_SIZE: Final = _MESSAGE.size
 SIZE: Final = MESSAGE_SIZE + 64
+EVM_SIZE: Final = MESSAGE_SIZE + 65
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,22 +58,22 @@ class Voucher:
         Raises:
             MalformedMessage: not exactly a message and a signature, or another magic.
         """
-        return cls.unpack(base64url.decode_exact(text, "Payment-Voucher", SIZE))
+        return cls.unpack(base64url.decode(text, "Payment-Voucher", bytes_max=EVM_SIZE))
 
     @classmethod
     def unpack(cls, raw: bytes) -> Voucher:
-        """Read the 114 bytes of a message and its signature.
+        """Read the 114 bytes of a message and its signature, or 115 with an EVM account's.
 
         Raises:
             MalformedMessage: another size or magic, or a number out of range.
         """
-        if len(raw) != SIZE:
-            raise MalformedMessage(f"a voucher has {SIZE} bytes, not {len(raw)}")
+        if len(raw) not in {SIZE, EVM_SIZE}:
+            raise MalformedMessage(f"a voucher has {SIZE} or {EVM_SIZE} bytes, not {len(raw)}")
         magic, channel, ceiling, expiry = _MESSAGE.unpack_from(raw)
         if magic != _MAGIC:
             raise MalformedMessage("the voucher's magic is not 0x56 0x02")
         return cls(channel, ceiling, expiry, raw[MESSAGE_SIZE:])
 
     def pack(self) -> bytes:
-        """Return the 114 bytes of the message and its signature."""
+        """Return the bytes of the message and its signature."""
         return self.message() + self.signature
