@@ -123,6 +123,12 @@ def test_permit2_signs_for_this_chain(ethereum: EthereumDevnet, polygon: Ethereu
     assert len(separators) == 2
 
 
+def test_multicall3_answers_for_this_chain(ethereum: EthereumDevnet) -> None:
+    """The official x402 facilitator reads a channel's state through it, and only through it."""
+    chain_id = number(ethereum, canonical.MULTICALL3, "getChainId()")
+    assert ethereum.card.network == f"eip155:{chain_id}"
+
+
 def test_the_stand_ins_at_x402s_addresses_know_where_they_are(ethereum: EthereumDevnet) -> None:
     for at in (canonical.X402_ERC3009_COLLECTOR, canonical.X402_PERMIT2_COLLECTOR):
         escrow = address_at(reader(ethereum).read(at, "escrow()"))

@@ -50,7 +50,7 @@ class Deployment:
             self._known = msgspec.json.decode(path.read_bytes(), type=dict[str, str])
         deployer = Deployer(self.rpc, self.roles.deployer)
         self._tokens(deployer)
-        self._place_permit2()
+        self._as_on_main_networks()
         self._own(deployer)
         self._stand_ins(deployer)
         draft = path.with_name(path.name + ".new")
@@ -86,10 +86,13 @@ class Deployment:
             deployer.send(authority, "grantRole(uint64,address,uint32)", role, self.roles.issuer, 0)
         return address
 
-    def _place_permit2(self) -> None:
+    def _as_on_main_networks(self) -> None:
         if not has_code(self.rpc, canonical.PERMIT2):
             canonical.place_permit2(self.rpc, self.say)
+        if not has_code(self.rpc, canonical.MULTICALL3):
+            canonical.place_multicall3(self.rpc, self.say)
         self._contract("Permit2", canonical.PERMIT2, canonical.PERMIT2_LABEL)
+        self._contract("Multicall3", canonical.MULTICALL3, canonical.MULTICALL3_LABEL)
 
     def _own(self, deployer: Deployer) -> None:
         if lock := self._artifact("HashLock"):
