@@ -74,7 +74,10 @@ class EvmPull:
 
     async def settle(self, transfer: SignedTransfer) -> Outcome:
         """See `Pull.settle`; a thousand callers at once cost no more than one."""
-        call = self._call(transfer)
+        try:
+            call = self._call(transfer)
+        except MalformedMessage as error:
+            raise MalformedMessage(error.detail, problem=str(PullProblem.MALFORMED)) from error
         id_ = self._way(transfer).id(transfer)
         known = self._under_way.get(id_)
         if known is not None and known[0] == call:
