@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
+import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 
 import {IDepositCollector} from "./IDepositCollector.sol";
 
@@ -85,14 +86,7 @@ contract Erc3009DepositCollector is IDepositCollector {
             );
             return;
         }
-        bytes32 r;
-        bytes32 s;
-        uint8 v;
-        assembly ("memory-safe") {
-            r := mload(add(signature, 0x20))
-            s := mload(add(signature, 0x40))
-            v := byte(0, mload(add(signature, 0x60)))
-        }
+        (uint8 v, bytes32 r, bytes32 s) = ECDSA.parse(signature);
         token.receiveWithAuthorization(payer, address(this), amount, validAfter, validBefore, nonce, v, r, s);
     }
 }
