@@ -100,6 +100,18 @@ async def test_a_chain_that_got_shorter_is_waited_for(
     assert [one.units for one in (await world.rail.incoming(told.cursor)).deposits] == [7]
 
 
+async def test_finality_may_be_the_chains_own(world: EvmWorld, request_: DepositRequest) -> None:
+    rail = world.made(confirmations=0)
+    await world.pay_in(request_, 7)
+    cursor = b""
+    for blocks in range(3):
+        found = await rail.incoming(cursor)
+        assert len(found.deposits) == (blocks == 2), "anvil's finalized block is two back"
+        cursor = found.cursor
+        world.mine(1)
+    assert (await rail.holdings())[world.token] == 7
+
+
 async def test_only_listed_tokens_and_more_than_nothing_are_told(
     world: EvmWorld, request_: DepositRequest
 ) -> None:
