@@ -21,7 +21,10 @@ UV = Path(sys.executable).with_name("uv")
 
 pytestmark = [pytest.mark.network, pytest.mark.slow, pytest.mark.timeout(600)]
 
-ABSENT = ("click", "currency_converter", "fastapi", "rich", "solders", "starlette", "uvicorn")
+ABSENT = (
+    *("click", "currency_converter", "fastapi", "rich", "solders", "starlette", "uvicorn"),
+    *("coincurve", "eth_account", "sha3"),
+)
 ROOMS = ("cli", "demo", "devnet", "ledger", "node", "payment", "paywall", "settlement")
 
 
