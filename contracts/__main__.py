@@ -1,9 +1,10 @@
 """`python -m contracts build|check|test`: forge over the contracts, with the pinned tools.
 
-`build` writes the artifacts that the node ships, `check` compares them with a fresh build, `test`
-runs the contracts' tests and compares the gas of calls with `contracts/gas/` (`--update` writes it
-anew). More words go to forge as they are: `python -m contracts test --match-contract HashLock -vvv`.
-`forge` runs any other of its commands: `python -m contracts forge fmt`.
+`build` writes the artifacts that the node ships, and `check` compares them with a build and looks at
+the sources' format. `test` runs the contracts' tests and compares the gas of calls with
+`contracts/gas/`; `--update` writes it anew, and more words go to forge as they are:
+`python -m contracts test --match-contract HashLock -vvv`. `forge` runs any other of its commands:
+`python -m contracts forge fmt`.
 """
 
 from __future__ import annotations
@@ -55,16 +56,20 @@ def _check() -> int:
     stale = sorted(name for name in fresh | kept if fresh.get(name) != kept.get(name))
     if stale:
         print(f"not what contracts/src gives (make contracts): {', '.join(stale)}")
-    return 1 if stale else 0
+    return 1 if stale else _forge("fmt", "--check")
 
 
 def _test(rest: list[str]) -> int:
     update = "--update" in rest
-    gas = {
+    code = _forge("build", "src", "--silent")
+    if code:
+        return code
+    more = {
+        "FOUNDRY_PROFILE": "test",
         "FORGE_SNAPSHOT_CHECK": str(not update).lower(),
         "FORGE_SNAPSHOT_EMIT": str(update).lower(),
     }
-    return _forge("test", *(word for word in rest if word != "--update"), more=gas)
+    return _forge("test", *(word for word in rest if word != "--update"), more=more)
 
 
 def _fresh(*flags: str) -> dict[str, str]:

@@ -36,21 +36,15 @@ contract DeployAIUSD {
             freezer: cheat.envAddress("AIUSD_FREEZER")
         });
         cheat.startBroadcast();
-        (authority, coin) = _deploy(holders, msg.sender);
+        authority = new Authority(msg.sender);
+        coin = new AIUSD(address(authority));
+        giveRoles(authority, coin, holders, msg.sender);
         cheat.stopBroadcast();
     }
 
-    /// @notice Deploy from this contract, as tests do.
-    function deploy(Holders calldata holders) external returns (Authority authority, AIUSD coin) {
-        return _deploy(holders, address(this));
-    }
-
-    function _deploy(Holders memory holders, address deployer)
-        private
-        returns (Authority authority, AIUSD coin)
-    {
-        authority = new Authority(deployer);
-        coin = new AIUSD(address(authority));
+    /// @notice Give every role to its holder, and the caller's own power over the authority away.
+    /// @dev The caller is this contract, or in a script the account that sends its transactions.
+    function giveRoles(Authority authority, AIUSD coin, Holders memory holders, address deployer) public {
         _open(authority, coin, AIUSD.mint.selector, Roles.MINTER, "aiUSD minter", holders.minter);
         _open(authority, coin, AIUSD.burn.selector, Roles.BURNER, "aiUSD burner", holders.burner);
         _open(authority, coin, AIUSD.pause.selector, Roles.PAUSER, "aiUSD pauser", holders.pauser);

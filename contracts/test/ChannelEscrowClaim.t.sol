@@ -127,7 +127,9 @@ contract ChannelEscrowClaimTest is ChannelEscrowFixture {
         // Another escrow: the digest for this channel's id there.
         bytes32 channelId = escrow.getChannelId(_one);
         row = _row(_one, CLAIM);
-        row.signature = _sign(payerAuthorizerKey, new ChannelEscrow().getVoucherDigest(channelId, CLAIM));
+        row.signature = _sign(
+            payerAuthorizerKey, ChannelEscrow(_deploy("ChannelEscrow", "")).getVoucherDigest(channelId, CLAIM)
+        );
         _refused(row, IChannelEscrow.InvalidSignature.selector);
         // Another chain, with this chain's channel id.
         vm.chainId(999);

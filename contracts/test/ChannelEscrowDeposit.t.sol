@@ -188,7 +188,8 @@ contract ChannelEscrowDepositTest is ChannelEscrowFixture {
         WalletAuthorizationToken signed = new WalletAuthorizationToken();
         ContractWallet wallet = new ContractWallet(payer);
         signed.mint(address(wallet), DEPOSIT);
-        Erc3009DepositCollector collector = new Erc3009DepositCollector(address(escrow));
+        Erc3009DepositCollector collector =
+            Erc3009DepositCollector(_deploy("Erc3009DepositCollector", abi.encode(address(escrow))));
         IChannelEscrow.ChannelConfig memory config = _config(0);
         config.payer = address(wallet);
         config.token = address(signed);
@@ -274,7 +275,7 @@ contract ChannelEscrowDepositTest is ChannelEscrowFixture {
         returns (IChannelEscrow.ChannelConfig memory config, Erc3009DepositCollector collector, bytes memory)
     {
         signed.mint(payer, 2 * DEPOSIT);
-        collector = new Erc3009DepositCollector(address(escrow));
+        collector = Erc3009DepositCollector(_deploy("Erc3009DepositCollector", abi.encode(address(escrow))));
         config = _config(0);
         config.token = address(signed);
         bytes32 nonce = keccak256(abi.encode(escrow.getChannelId(config), uint256(7)));
@@ -308,7 +309,9 @@ contract ChannelEscrowDepositTest is ChannelEscrowFixture {
         returns (Permit2DepositCollector collector, MockPermit2 permit2, bytes memory data)
     {
         permit2 = new MockPermit2(true);
-        collector = new Permit2DepositCollector(address(escrow), address(permit2));
+        collector = Permit2DepositCollector(
+            _deploy("Permit2DepositCollector", abi.encode(address(escrow), address(permit2)))
+        );
         IChannelEscrow.ChannelConfig memory config = _config(0);
         config.token = paid;
         data = _permit2Data(collector, permit2, config, permit);

@@ -22,9 +22,12 @@ contract ChannelEscrowGasTest is ChannelEscrowFixture {
         _pull = new PullCollector();
         _token3009 = new UnsignedAuthorizationToken();
         _token3009.mint(payer, 10_000_000e6);
-        _collector3009 = new Erc3009DepositCollector(address(escrow));
+        _collector3009 =
+            Erc3009DepositCollector(_deploy("Erc3009DepositCollector", abi.encode(address(escrow))));
         _permit2 = new MockPermit2(false);
-        _collectorPermit2 = new Permit2DepositCollector(address(escrow), address(_permit2));
+        _collectorPermit2 = Permit2DepositCollector(
+            _deploy("Permit2DepositCollector", abi.encode(address(escrow), address(_permit2)))
+        );
         vm.startPrank(payer);
         token.approve(address(_pull), type(uint256).max);
         token.approve(address(_permit2), type(uint256).max);

@@ -17,7 +17,7 @@ contract ChannelEscrowTypesTest is Test {
 
     /// @dev The runtime code of any escrow works at the canonical address, under that chain's id.
     function setUp() public {
-        vm.etch(CANONICAL, address(new ChannelEscrow()).code);
+        vm.etch(CANONICAL, address(ChannelEscrow(_deploy("ChannelEscrow", ""))).code);
         vm.chainId(8453);
         _escrow = ChannelEscrow(CANONICAL);
     }
@@ -140,7 +140,7 @@ contract ChannelEscrowTypesTest is Test {
         if (field == 6) config.salt = bytes32(raw);
         bool same = keccak256(abi.encode(config)) == keccak256(abi.encode(_config(0)));
         if (field == 7) {
-            _escrow = new ChannelEscrow();
+            _escrow = ChannelEscrow(_deploy("ChannelEscrow", ""));
             same = false;
         }
         _true((_escrow.getChannelId(config) == before) == same, "id tells configs apart");

@@ -32,8 +32,11 @@ abstract contract AIUSDFixture is Test {
         (freezer,) = _account("freezer");
         (alice, aliceKey) = _account("alice");
         (bob,) = _account("bob");
-        (authority, coin) =
-            new DeployAIUSD().deploy(DeployAIUSD.Holders(admin, minter, burner, pauser, freezer));
+        DeployAIUSD deployment = new DeployAIUSD();
+        authority = Authority(_deploy("Authority", abi.encode(deployment)));
+        coin = AIUSD(_deploy("AIUSD", abi.encode(authority)));
+        DeployAIUSD.Holders memory holders = DeployAIUSD.Holders(admin, minter, burner, pauser, freezer);
+        deployment.giveRoles(authority, coin, holders, address(deployment));
         vm.startPrank(minter);
         coin.mint(alice, FUNDS);
         coin.mint(bob, FUNDS);

@@ -30,7 +30,7 @@ abstract contract ChannelEscrowFixture is Test {
         (payerAuthorizer, payerAuthorizerKey) = _account("payer authorizer");
         (receiver, receiverKey) = _account("receiver");
         (receiverAuthorizer, receiverAuthorizerKey) = _account("receiver authorizer");
-        escrow = new ChannelEscrow();
+        escrow = ChannelEscrow(_deploy("ChannelEscrow", ""));
         token = new MockToken();
         token.mint(payer, 10_000_000e6);
         vm.prank(payer);

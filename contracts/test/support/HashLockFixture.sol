@@ -23,7 +23,7 @@ abstract contract HashLockFixture is Test {
         (alice,) = _account("alice");
         (bob,) = _account("bob");
         (carol,) = _account("carol");
-        hashLock = new HashLock();
+        hashLock = HashLock(_deploy("HashLock", ""));
         token = new MockToken();
         token.mint(alice, 1000 * AMOUNT);
         token.mint(bob, 1); // as most recipients: not the first of this token

@@ -58,6 +58,12 @@ abstract contract Test {
         return size == type(uint256).max ? raw : low + (raw % (size + 1));
     }
 
+    /// @dev Puts a contract of ours on the chain as it is shipped, not as this test would compile it.
+    function _deploy(string memory name, bytes memory arguments) internal returns (address) {
+        string memory folder = string.concat("../build/contracts/out/", name, ".sol/");
+        return vm.deployCode(string.concat(folder, name, ".json"), arguments);
+    }
+
     /// @dev An account with a name in traces, and its key.
     function _account(string memory name) internal returns (address account, uint256 key) {
         key = uint256(keccak256(bytes(name)));
