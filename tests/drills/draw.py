@@ -22,6 +22,8 @@ _ROOMS: Final = {
 }
 SELDOM: Final = {
     "agent.drop": "the node refuses an opening that the agent has seen the money for",
+    "node.facilitated": "an x402 payment was settled: tests/integration/test_node_facilitator.py",
+    "node.facilitation": "an x402 payment is to be settled: as above",
     "agent.unknown": "a caller without a call_id goes away before the answer comes",
 }
 """Nouns of failpoints that the standard job does not pass by itself, and when they are passed."""

@@ -9,11 +9,11 @@ from fastapi.openapi.utils import get_openapi
 
 from aisa.client import message
 from aisa.node import openapi, problems
-from aisa.node.api import about, account, channel, deposit, redemption, withdrawal
+from aisa.node.api import about, account, channel, deposit, redemption, withdrawal, x402
 from aisa.node.services import VERSION, Services
 from aisa.protocol.aip import DepositStatement
 
-_ROUTERS: Final = (about, account, deposit, withdrawal, channel, redemption)
+_ROUTERS: Final = (about, account, deposit, withdrawal, channel, redemption, x402)
 _MESSAGES: Final = (
     message.NodeInfo,
     message.SolvencyInfo,

@@ -22,6 +22,7 @@ from aisa.node.standing import Standing
 from aisa.payment.channels import Channels
 from aisa.payment.closing import ClosingClock
 from aisa.payment.deposits import Deposits
+from aisa.payment.facilitator import Facilitator
 from aisa.payment.journal import RecordAddresses, RecordJournal
 from aisa.payment.ports import AllowAll, FirstRail
 from aisa.payment.receipts import Receipts
@@ -190,6 +191,9 @@ def _introduce(
         clock=clock,
     )
     memory = any(rail.kind == "memory" for rail in config.rails)
+    evm_rails = [rail for rail in rails if isinstance(rail, EvmRail)]
+    pulls = {rail.network: rail.pull for rail in evm_rails}
+    per_s = config.facilitations_per_s
     return Services(
         config=config,
         signer=signer,
@@ -197,7 +201,7 @@ def _introduce(
         store=store,
         terms=terms,
         rails=tuple(rails),
-        pulls={rail.network: rail.pull for rail in rails if isinstance(rail, EvmRail)},
+        pulls=pulls,
         channels=Channels(store, signer, terms, guard, closing, clock=clock),
         redemptions=Redemptions(store),
         receipts=Receipts(store, signer),
@@ -205,6 +209,13 @@ def _introduce(
         deposits=Deposits(store, terms, pegs, on_received=desk.note_received),
         deposit_desk=desk,
         withdrawals=Withdrawals(store, terms, pegs, rails, guard, FirstRail(), is_halted=is_halted),
+        facilitator=Facilitator(
+            store,
+            pulls,
+            [token for rail in evm_rails for token in rail.tokens],
+            {rail.network: rail.treasury for rail in evm_rails},
+        ),
+        facilitations=UnpaidLimiter(per_s, per_s * 10),
         reconciler=ReconcilerWorker(reconciler, pause_s=config.reconcile_ms / 1000),
         solvency=solvency,
         authenticator=Authenticator(nonces, standing, strangers, clock=clock),

@@ -110,6 +110,10 @@ class Authenticator:
         """The origins that requests may be signed for."""
         return self._origins
 
+    async def is_known(self, key: bytes) -> bool:
+        """Whether a key has money or a channel here."""
+        return await self._standing.is_known(key)
+
     async def authenticate(
         self,
         method: str,

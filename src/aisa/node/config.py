@@ -81,6 +81,18 @@ NODE_SETTINGS: Final = (
         "signed requests a second from one address by keys that own nothing here",
     ),
     Setting(
+        "facilitator",
+        one_of("off", "signed", "open"),
+        "signed",
+        "who may have x402 payments settled: nobody, signed requests of keys known here, anybody",
+    ),
+    Setting(
+        "facilitations_per_s",
+        integer(1, 10**6),
+        100,
+        "x402 payments a second of one address that are checked or settled",
+    ),
+    Setting(
         "addresses_per_hour",
         integer(1, 10**6),
         100,
@@ -181,6 +193,8 @@ class NodeConfig:
     body_bytes_max: int
     nonces_max: int
     strangers_per_s: int
+    facilitator: str
+    facilitations_per_s: int
     addresses_per_hour: int
     addresses_max: int
     currencies: tuple[CurrencyTerms, ...]

@@ -27,6 +27,8 @@ REPEATABLE_POSTS: Final = frozenset(
         "/v1/redemptions",  # by channel and total
         "/v1/withdrawal-quotes",  # moves nothing
         "/v1/withdrawals",  # by its id
+        "/x402/settle",  # by the payer's nonce
+        "/x402/verify",  # moves nothing
     }
 )
 """Routes where the same signed request twice moves nothing twice; so is every GET.

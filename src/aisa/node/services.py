@@ -16,11 +16,13 @@ from aisa.node.reconciliation import ReconcilerWorker
 from aisa.payment.channels import Channels
 from aisa.payment.closing import ClosingClock
 from aisa.payment.deposits import Deposits
+from aisa.payment.facilitator import Facilitator
 from aisa.payment.receipts import Receipts
 from aisa.payment.redemptions import Redemptions
 from aisa.payment.solvency import Solvency
 from aisa.payment.terms import TermsTable
 from aisa.payment.withdrawals import Withdrawals
+from aisa.paywall.limiter import UnpaidLimiter
 from aisa.settlement.pull import Pull
 from aisa.settlement.rail import Rail
 
@@ -45,6 +47,8 @@ class Services:
     deposits: Deposits
     deposit_desk: DepositDesk
     withdrawals: Withdrawals
+    facilitator: Facilitator
+    facilitations: UnpaidLimiter
     reconciler: ReconcilerWorker
     solvency: Solvency
     authenticator: Authenticator

@@ -25,6 +25,7 @@ def chores(services: Services) -> dict[str, Step]:
         "held deposits": _releases(services),
         "solvency": _solvency(services),
         "withdrawals": services.reconciler.step,
+        "x402 payments": _facilitations(services),
         "expiry": _expiry(services),
         "ledger": _ledger(services),
     }
@@ -60,6 +61,14 @@ def _releases(services: Services) -> Step:
     async def step() -> float:
         await services.deposits.release_held()
         return RELEASE_STEP_S
+
+    return step
+
+
+def _facilitations(services: Services) -> Step:
+    async def step() -> float:
+        await services.facilitator.resume()
+        return services.config.reconcile_ms / 1000
 
     return step
 
