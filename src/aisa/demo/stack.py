@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,12 +22,17 @@ from aisa.demo.port import LOOPBACK, Ports
 from aisa.demo.process import Child, Family, ProcessId, began
 from aisa.devnet.ethereum.canonical import PERMIT2_PACKAGE
 from aisa.devnet.ethereum.card import ChainCard, read_card
-from aisa.devnet.ethereum.setting import Setting
+from aisa.devnet.ethereum.faucet import Faucet
+from aisa.devnet.ethereum.rpc import Rpc
+from aisa.devnet.ethereum.setting import LABEL, SETTINGS, Setting
 from aisa.devnet.solana.wallet import SolanaWallet
 from aisa.devnet.toolchain import EVM_PACKAGES, npm_folder
 from aisa.errors import NodeUnavailable
+from aisa.node.config import load_config
+from aisa.node.initialise import CONFIG_NAME, DevnetChain, DevnetMint, add_chains
 
 START_S_MAX: Final = 60.0
+GAS_WEI: Final = 100 * 10**18
 _KEPT_VARIABLES: Final = ("AISA_FAULTS", "AISA_DEBUG", "AISA_TOOLS")
 SOLVENCY_S: Final = "2"
 """Somebody who tries things out looks at the sums at once."""
@@ -76,7 +82,8 @@ class Stack:
 
         Args:
             with_seller: also the demo's seller.
-            chains: EVM chains that run beside Solana.
+            chains: EVM chains that run beside Solana; those that this home's node has used before
+                run too, since its ledger has money there.
             real_pace: their blocks come as on the networks that they stand for, not at once.
 
         Raises:
@@ -84,13 +91,17 @@ class Stack:
             RailUnavailable: its programs could not be installed.
             NodeUnavailable: a part did not start; its last words are in the hint.
         """
+        known = self._chains_of_the_node()
+        chains = [one for one in SETTINGS if one in chains or one.network in known]
         begun = self._begin_chains(chains, real_pace=real_pace)
         card = self._start_solana()
         cards = [self._wait_for_chain(*one) for one in begun]
-        node = self._start_node(card)
+        node = self._start_node(card, cards)
         seller = self._begin_seller(node.url) if with_seller else None
         self.treasuries = node.treasuries
-        asyncio.run(_give_sol(card.url, node.treasuries))
+        asyncio.run(_give_sol(card.url, [one for one in node.treasuries if not _is_evm(one)]))
+        for chain in cards:
+            _give_gas(chain, [one for one in node.treasuries if _is_evm(one)])
         seller_url = f"http://{LOOPBACK}:{self.ports.seller}" if seller else None
         if seller is not None:
             seller.wait_until(lambda: _is_healthy(str(seller_url)), START_S_MAX)
@@ -170,12 +181,39 @@ class Stack:
         child.wait_until(ready.exists, START_S_MAX)
         return read_card(ready)
 
-    def _start_node(self, card: _Card) -> _Node:
+    def _chains_of_the_node(self) -> set[str]:
+        """The EVM networks that the node of this home has already."""
+        path = self.home / "node" / CONFIG_NAME
+        if not path.exists():
+            return set()
+        rails = load_config(path, {}).rails
+        return {rail.network for rail in rails if rail.kind == "evm"}
+
+    def _give_rails(self, cards: Sequence[ChainCard]) -> None:
+        """Have the node use the chains; it is made first, where there is none yet."""
+        path = self.home / "node" / CONFIG_NAME
+        if not path.exists():
+            made = subprocess.run(
+                self.aisa("node", "init", "--devnet"),
+                env=self.variables(),
+                capture_output=True,
+                text=True,
+                timeout=START_S_MAX,
+                check=False,
+            )
+            if made.returncode:
+                raise NodeUnavailable("the node could not be made", hint=made.stderr[-500:])
+        add_chains(path, [_devnet_chain(card) for card in cards], label=LABEL)
+
+    def _start_node(self, card: _Card, chains: Sequence[ChainCard]) -> _Node:
         self.tell("starting the node")
+        if chains:
+            self._give_rails(chains)
         words = self.aisa("node", "up", "--devnet", "--port", str(self.ports.node))
         environ = {
             **self.variables(),
             "AISA_NODE_SOLANA": card.url,
+            "AISA_NODE_EVM": ",".join(f"{one.network}={one.url}" for one in chains),
             "AISA_NODE_SOLVENCY_S": SOLVENCY_S,
         }
         child = self.family.start("node", words, environ)
@@ -212,6 +250,25 @@ async def _give_sol(rpc_url: str, addresses: Sequence[str]) -> None:
             answer = cast("dict[str, int]", await anyone.call("getBalance", address))
             if answer["value"] < FEES_LAMPORTS // 2:
                 await anyone.call("requestAirdrop", address, FEES_LAMPORTS)
+
+
+def _give_gas(card: ChainCard, addresses: Sequence[str]) -> None:
+    """Let a chain's faucet fill up the accounts that pay for gas there."""
+    with Rpc(card.url) as rpc:
+        faucet = Faucet(card, rpc)
+        for address in addresses:
+            if rpc.number("eth_getBalance", address, "latest") < GAS_WEI // 2:
+                faucet.give_native(address, GAS_WEI)
+
+
+def _is_evm(address: str) -> bool:
+    return address.startswith("0x")
+
+
+def _devnet_chain(card: ChainCard) -> DevnetChain:
+    tokens = tuple(DevnetMint(one.symbol, one.asset, one.scale) for one in card.tokens)
+    setting = next(one for one in SETTINGS if one.name == card.name)
+    return DevnetChain(card.network, card.url, setting.coin, tokens)
 
 
 def supervise(family: Family, pause: Callable[[float], None]) -> None:

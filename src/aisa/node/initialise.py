@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from aisa.protocol.aip import hub_network
 
 CONFIG_NAME: Final = "node.toml"
 PASSPHRASE_NAME: Final = "node.passphrase"  # noqa: S105 - a file's name
+_LABELS: Final = re.compile(r"^labels = \[.*\]\n", re.MULTILINE)
 _EMPTY: Final = """\
 # Settings: docs/reference/config.md
 
@@ -26,11 +28,21 @@ code = "aiUSD"
 
 @dataclass(frozen=True, slots=True)
 class DevnetMint:
-    """A token of a Solana devnet, as its card names it."""
+    """A token of a devnet, as its card names it."""
 
     symbol: str
     asset: str
     scale: int
+
+
+@dataclass(frozen=True, slots=True)
+class DevnetChain:
+    """An EVM chain of a devnet; `coin` is the SLIP-44 number of its own coin."""
+
+    network: str
+    rpc_url: str
+    coin: int
+    tokens: tuple[DevnetMint, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +72,10 @@ def devnet_config(
         f"labels = [{_quoted(label)}]",
         f"passphrase_file = {_quoted(PASSPHRASE_NAME)}",
         "deposit_poll_ms = 250",
+        'facilitator = "open"',
     ]
     for mint in mints:
-        lines += ["", "[[currency]]", f"code = {_quoted(mint.symbol)}"]
-        if mint.symbol != "aiUSD":
-            lines.append(f"scale = {min(mint.scale, 9)}")
+        lines += _currency(mint)
     lines += [
         "",
         "[[rail]]",
@@ -73,16 +84,69 @@ def devnet_config(
         f"rpc_urls = [{_quoted(rpc_url)}]",
     ]
     for mint in mints:
+        lines += _token(mint, issuer)
+    return "\n".join(lines) + "\n"
+
+
+def add_chains(path: Path, chains: Sequence[DevnetChain], *, label: str) -> None:
+    """Add rails for the EVM chains that a devnet node's configuration does not have yet.
+
+    `label` says what kind of chains they are, where the node tells who it is.
+
+    Raises:
+        ConfigInvalid: the configuration cannot work, with them or without.
+    """
+    raw = path.read_text("utf-8")
+    config = parse_config(raw, {}, path.parent)
+    networks = {rail.network for rail in config.rails}
+    codes = {terms.currency.code for terms in config.currencies}
+    lines: list[str] = []
+    for chain in chains:
+        if chain.network in networks:
+            continue
+        for token in chain.tokens:
+            if token.symbol not in codes:
+                codes.add(token.symbol)
+                lines += _currency(token)
         lines += [
             "",
-            "[[rail.token]]",
-            f"symbol = {_quoted(mint.symbol)}",
-            f"issuer = {_quoted(issuer)}",
-            f"asset = {_quoted(mint.asset)}",
-            f"scale = {mint.scale}",
-            f"currency = {_quoted(mint.symbol)}",
+            "[[rail]]",
+            'kind = "evm"',
+            f"network = {_quoted(chain.network)}",
+            f"rpc_urls = [{_quoted(chain.rpc_url)}]",
+            f"coin = {chain.coin}",
+            "confirmations = 1",
         ]
-    return "\n".join(lines) + "\n"
+        for token in chain.tokens:
+            lines += _token(token, chain.network)
+    if not lines:
+        return
+    if label not in config.labels:
+        labels = ", ".join(map(_quoted, (*config.labels, label)))
+        raw = f"labels = [{labels}]\n" + _LABELS.sub("", raw)
+    text = raw + "\n".join(lines) + "\n"
+    parse_config(text, {}, path.parent)
+    new = path.with_name(path.name + ".new")
+    new.unlink(missing_ok=True)
+    write_new(new, text.encode())
+    new.replace(path)
+
+
+def _currency(mint: DevnetMint) -> list[str]:
+    lines = ["", "[[currency]]", f"code = {_quoted(mint.symbol)}"]
+    return lines if mint.symbol == "aiUSD" else [*lines, f"scale = {min(mint.scale, 9)}"]
+
+
+def _token(mint: DevnetMint, issuer: str) -> list[str]:
+    return [
+        "",
+        "[[rail.token]]",
+        f"symbol = {_quoted(mint.symbol)}",
+        f"issuer = {_quoted(issuer)}",
+        f"asset = {_quoted(mint.asset)}",
+        f"scale = {mint.scale}",
+        f"currency = {_quoted(mint.symbol)}",
+    ]
 
 
 def init_node(
