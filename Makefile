@@ -18,7 +18,7 @@ export UV_PYTHON_DOWNLOADS := never
 export UV_SYSTEM_CERTS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo test drills check bench contracts test-contracts docs format lock wheel clean
+.PHONY: help setup demo test drills interop check bench contracts test-contracts docs format lock wheel clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ test-contracts: $(DEV) ## Test the contracts, their gas and their artifacts; par
 drills: $(DEV) ## Kill, cut and fuzz for up to 50 minutes; can be interrupted and resumed
 	@$(BIN)/python -m tests.drills
 
+interop: $(DEV) ## Pay and be paid by the x402 and MPP implementations of others; writes build/interop.json
+	@$(BIN)/python -m tests.interop
+
 check: $(DEV) ## Style, types and the directions between rooms
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -58,11 +61,11 @@ format: $(DEV) ## Format the code and apply safe fixes
 	@$(BIN)/ruff check --fix --quiet .
 	@$(BIN)/ruff format .
 
-lock: $(DEV) ## Resolve requirements/*.txt again from pyproject.toml
+lock: $(DEV) ## Resolve requirements/*.txt again from pyproject.toml, and the peers from versions.toml
 	@$(COMPILE) requirements/bootstrap.in -o requirements/bootstrap.txt
 	@$(COMPILE) pyproject.toml --extra demo --group build -o requirements/runtime.txt
 	@$(COMPILE) pyproject.toml --extra all --group dev -c requirements/runtime.txt -o requirements/dev.txt
-	@$(COMPILE) requirements/peer-x402.in -o requirements/peer-x402.txt
+	@$(BIN)/python -m tests.interop.locks
 
 wheel: $(RUNTIME) ## Build the wheel into dist/
 	@$(BIN)/python -m hatchling build -t wheel -d dist

@@ -1,0 +1,126 @@
+"""Starts the peers that cells need, and runs the cells."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from itertools import groupby
+from pathlib import Path
+from typing import Any, Final
+
+from aisa.devnet.toolchain import Say, say_on_stderr
+from tests.interop.cast import Cell, Peer
+from tests.interop.environment import PEERS, javascript, python
+from tests.interop.outcome import Outcome
+from tests.interop.process import PeerFailed, PeerProcess
+from tests.interop.scheme import CHARGE, DEAR_UNITS, EXACT, PERMIT2, UNITS, Scheme
+from tests.interop.trial import Trial
+from tests.interop.world import World
+
+SECRET: Final = "interop secret of at least thirty-two bytes"
+_MILLION: Final = 1_000_000
+
+
+class Stage:
+    """Runs cells one after the other, so that every unit on the chain belongs to one of them."""
+
+    def __init__(self, world: World, say: Say = say_on_stderr) -> None:
+        self._world = world
+        self._say = say
+
+    def run(self, cells: Iterable[Cell]) -> Iterator[Outcome]:
+        """The outcome of each cell, as it comes; a server and its clients start once."""
+        with ExitStack() as clients:
+            started: dict[str, PeerProcess] = {}
+
+            def client(peer: Peer) -> PeerProcess:
+                if peer.name not in started:
+                    process = self._process(peer, "client", self._payer_settings(peer))
+                    started[peer.name] = clients.enter_context(process)
+                return started[peer.name]
+
+            for server, of_server in groupby(cells, lambda cell: cell.server):
+                yield from self._run_server(server, list(of_server), client)
+
+    def _run_server(
+        self, server: Peer, cells: list[Cell], client: Callable[[Peer], PeerProcess]
+    ) -> Iterator[Outcome]:
+        seller = _seller(server)
+        with ExitStack() as stack:
+            running: PeerProcess | None = None
+            for cell in cells:
+                outcome = Outcome(cell.client.name, cell.server.name, cell.scheme.name)
+                if cell.not_built:
+                    outcome.not_built = cell.not_built
+                    yield outcome
+                    continue
+                self._say(cell.title)
+                try:
+                    if running is None:
+                        process = self._process(server, "server", self._seller_settings(server))
+                        running = stack.enter_context(process)
+                    payer = self._world.purse(cell.client.name).address
+                    trial = Trial(self._world, cell, client(cell.client), running, payer, seller)
+                except PeerFailed as error:
+                    outcome.failure = str(error)
+                    yield outcome
+                else:
+                    yield trial.run()
+
+    def _process(self, peer: Peer, role: str, settings: dict[str, Any]) -> PeerProcess:
+        if peer.runtime == "python":
+            command = [str(python(peer.environment, self._say)), str(_script(peer))]
+        else:
+            node, folder = javascript(peer.environment, self._world.scratch, self._say)
+            command = [str(node), str(folder / f"{peer.script}.mjs")]
+        log = self._world.scratch / f"{role}-{peer.script}.log"
+        return PeerProcess(command, settings, log)
+
+    def _shared_settings(self) -> dict[str, Any]:
+        network = self._world.devnet.network
+        return {
+            "network": network,
+            "chain_id": int(network.partition(":")[2]),
+            "token": self._world.token(EXACT.token),
+        }
+
+    def _payer_settings(self, peer: Peer) -> dict[str, Any]:
+        return {
+            **self._shared_settings(),
+            "key": self._world.purse(peer.name).key,
+            "assets": [self._world.token(one.token)["address"] for one in (EXACT, PERMIT2)],
+        }
+
+    def _seller_settings(self, peer: Peer) -> dict[str, Any]:
+        schemes = [one for one in (EXACT, PERMIT2, CHARGE) if one in peer.schemes]
+        return {
+            **self._shared_settings(),
+            "facilitator": self._world.facilitator,
+            "pay_to": _seller(peer),
+            "secret": SECRET,
+            "routes": [route for scheme in schemes for route in self._routes(scheme)],
+        }
+
+    def _routes(self, scheme: Scheme) -> Iterator[dict[str, Any]]:
+        token = self._world.token(scheme.token)
+        extra = {"name": token["name"], "version": token["version"]}
+        if scheme is PERMIT2:
+            extra = {"assetTransferMethod": "permit2"}
+        for path, units in ((scheme.path, UNITS), (scheme.dear_path, DEAR_UNITS)):
+            yield {
+                "path": path,
+                "amount": str(units),
+                "price": f"{units / _MILLION:.6f}",
+                "asset": token["address"],
+                "extra": extra,
+            }
+
+
+def _seller(peer: Peer) -> str:
+    """The account of a seller, which nobody else pays."""
+    return "0x" + hashlib.sha256(f"interop seller {peer.name}".encode()).hexdigest()[:40]
+
+
+def _script(peer: Peer) -> Path:
+    return PEERS / f"{peer.script}.py"
