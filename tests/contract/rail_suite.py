@@ -232,7 +232,11 @@ class RailSuite:
         to = world.stranger()
         await world.disturb("delay")
         task = asyncio.create_task(world.rail.send(Outgoing("out-1", world.token, 1_000, to)))
-        done, _ = await asyncio.wait({task}, timeout=0.3)
+        done: set[asyncio.Task[Outcome]] = set()
+        for _ in range(100):  # until it was sent: one that never was is forgotten, and may be
+            done, _ = await asyncio.wait({task}, timeout=0.1)
+            if isinstance(await world.rail.look_up("out-1"), Unknown):
+                break
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         assert not done

@@ -186,7 +186,7 @@ def test_an_api_in_another_language_is_sold_by_the_proxy(
     """The page's server runs under Node, and its commands are the page's own."""
     page = (ROOT / "docs" / "how-to" / "sell-from-any-language.md").read_text(encoding="utf-8")
     (block,) = re.findall(r"```javascript\n(.*?)```", page, re.DOTALL)
-    (line,) = [one for one in page.splitlines() if one.startswith("aisa proxy ")]
+    line = next(one for one in page.splitlines() if one.startswith("aisa proxy "))
     (tmp_path / "quotes.mjs").write_text(block)
     api_port, home = free_ports(1)[0], tmp_path / "home"
     upstream = f"http://127.0.0.1:{api_port}"
@@ -216,3 +216,23 @@ def answers(url: str) -> bool:
         return httpx2.get(url, trust_env=False).status_code == 200
     except httpx2.TransportError:
         return False
+
+
+def test_play_money_is_a_world_of_its_own(tmp_path: Path) -> None:
+    """`--test` needs no node: it starts one, in a home of its own, and takes its money only."""
+    home, playing = tmp_path / "home", tmp_path / "home" / "test"
+    words = ["-m", "aisa", "seller", "up", "examples.weather_seller:app", "--test", "--port", "0"]
+    with Family(tmp_path / "log") as family:
+        environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+        child = family.start("seller", [sys.executable, *words, "--home", str(home)], environ)
+        file = playing / "seller" / "seller.json"
+        try:
+            child.wait_until(file.exists, 150)
+            service = read_service(file)
+            assert service is not None
+            assert not (home / "seller").exists()
+            assert not (home / "agent.key").exists()
+            paid = aisa(playing, "pay", f"{service.url}/forecast/Oslo")
+            assert paid["payment"]["charged"]["units"] == "100"
+        finally:
+            aisa(playing, "devnet", "down")

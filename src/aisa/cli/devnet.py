@@ -70,7 +70,7 @@ def up(
         parts.check_running(running)
         return _report(running, "runs already")
     if background:
-        return _in_background(session, parts, port_base)
+        return _report(start_devnet(session, parts, port_base), "runs in the background")
     from aisa.cli.devnet_run import run_in_foreground
 
     session.make_home()
@@ -164,7 +164,12 @@ def _ports(session: Session, base: int | None, parts: Parts) -> Ports:
     return ports
 
 
-def _in_background(session: Session, parts: Parts, port_base: int | None) -> Report:
+def start_devnet(session: Session, parts: Parts, port_base: int | None = None) -> DevnetFile:
+    """Start a devnet in the background, and return once it runs.
+
+    Raises:
+        NodeUnavailable: a part of it did not start.
+    """
     words = ["devnet", "up", *parts.options]
     words += [] if port_base is None else ["--port-base", str(port_base)]
 
@@ -173,8 +178,7 @@ def _in_background(session: Session, parts: Parts, port_base: int | None) -> Rep
         return running if running is not None and running.processes[0].pid == pid else None
 
     log = session.make_home() / "devnet" / "supervisor.log"
-    running = start_in_background(session, "devnet", words, log, ready, _START_S_MAX)
-    return _report(running, "runs in the background")
+    return start_in_background(session, "devnet", words, log, ready, _START_S_MAX)
 
 
 def _report(running: DevnetFile, how: str) -> Report:

@@ -28,6 +28,7 @@ class _Wishes(TypedDict):
     origin: str | None
     node: str | None
     timeout_s: float
+    is_play: bool
 
 
 @click.command("proxy", cls=Command)
@@ -64,6 +65,7 @@ class _Wishes(TypedDict):
     show_default=True,
     help="Seconds to wait for the API, between any two pieces of an answer.",
 )
+@click.option("--test", "is_play", is_flag=True, help="Take play money of a devnet of its own.")
 @click.pass_obj
 def command(session: Session, upstream: str, **wishes: Unpack[_Wishes]) -> None:
     """Serve the API at --upstream to those who pay, until Ctrl-C or SIGTERM.
@@ -76,6 +78,10 @@ def command(session: Session, upstream: str, **wishes: Unpack[_Wishes]) -> None:
     from aisa.paywall.server import listen
 
     prices = _prices(wishes["price"], wishes["routes"], wishes["free"])
+    if wishes["is_play"]:
+        from aisa.cli.play import play_session
+
+        session = play_session(session)
     session.make_home()
     files = seller_files(session.home)
     refuse_a_second(files)

@@ -74,9 +74,17 @@ def init(session: Session, node: str | None) -> Report:
 )
 @click.option("--origin", metavar="URL", help="What payers see, such as https://api.example.")
 @click.option("--node", metavar="URL", help="Where the accepted node answers now.")
+@click.option("--test", "is_play", is_flag=True, help="Take play money of a devnet of its own.")
 @click.pass_obj
 def up(
-    session: Session, *, app: str, host: str, port: int, origin: str | None, node: str | None
+    session: Session,
+    *,
+    app: str,
+    host: str,
+    port: int,
+    origin: str | None,
+    node: str | None,
+    is_play: bool,
 ) -> None:
     """Serve an ASGI application behind the paywall until Ctrl-C or SIGTERM.
 
@@ -85,6 +93,10 @@ def up(
     from aisa.cli.seller_run import load_app, paywall_of, refuse_a_second, run_seller
     from aisa.paywall.server import listen
 
+    if is_play:
+        from aisa.cli.play import play_session
+
+        session = play_session(session)
     session.make_home()
     files = seller_files(session.home)
     refuse_a_second(files)
