@@ -17,7 +17,7 @@ from aisa.identity import EvmKey
 from aisa.money import Token
 from aisa.protocol.evm_address import format_address, parse_address
 from aisa.settlement import DepositRequest, Outgoing
-from aisa.settlement.evm import EvmRail, EvmSettings
+from aisa.settlement.evm import EscrowSettings, EvmRail, EvmSettings
 from aisa.settlement.evm.erc20 import balance_data, transfer_data
 from aisa.settlement.memory import MemoryDepositAddresses, MemoryJournal
 from tests.contract.rail_suite import RailWorld
@@ -63,6 +63,7 @@ class Wire(httpx2.AsyncBaseTransport):
 
 class EvmWorld(RailWorld):
     name = "node.evm"
+    escrow_settings: EscrowSettings | None = None
 
     def __init__(self, devnet: EthereumDevnet, symbol: str = "aiUSD") -> None:
         self.devnet = devnet
@@ -100,6 +101,7 @@ class EvmWorld(RailWorld):
             addresses=self.addresses,
             clock=lambda: now_ms() + self.ahead_ms,
             settings=EvmSettings(**{"confirmations": CONFIRMATIONS, **pace, **settings}),
+            escrow=self.escrow_settings,
             transport=self.wire,
         )
         self.rails.append(rail)

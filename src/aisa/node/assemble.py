@@ -33,7 +33,7 @@ from aisa.payment.terms import TermsTable
 from aisa.payment.withdrawals import Withdrawals
 from aisa.paywall.limiter import UnpaidLimiter
 from aisa.protocol.evm_address import format_address
-from aisa.settlement.evm import EvmRail, EvmSettings
+from aisa.settlement.evm import EscrowSettings, EvmRail, EvmSettings
 from aisa.settlement.evm.keys import RailKeys as EvmKeys
 from aisa.settlement.memory import MemoryNetwork, MemoryRail
 from aisa.settlement.rail import Rail
@@ -76,6 +76,7 @@ def make_rail(config: RailConfig, store: Store, seed: bytes, clock: Clock) -> Ra
             addresses=addresses,
             clock=clock,
             settings=_evm_settings(config),
+            escrow=_escrow_settings(config),
         )
     return SolanaRail(
         network=config.network,
@@ -115,6 +116,17 @@ def _evm_settings(config: RailConfig) -> EvmSettings:
         replace_after_s=config.replace_s,
         give_up_after_s=config.give_up_s,
         log_blocks_max=config.log_blocks_max,
+    )
+
+
+def _escrow_settings(config: RailConfig) -> EscrowSettings | None:
+    if config.escrow is None:
+        return None
+    return EscrowSettings(
+        contract=config.escrow,
+        eip3009_collector=config.escrow_eip3009,
+        permit2_collector=config.escrow_permit2,
+        code_hash=config.escrow_code_hash,
     )
 
 
@@ -202,6 +214,7 @@ def _introduce(
         terms=terms,
         rails=tuple(rails),
         pulls=pulls,
+        escrows={rail.network: rail.escrow for rail in evm_rails if rail.escrow is not None},
         channels=Channels(store, signer, terms, guard, closing, clock=clock),
         redemptions=Redemptions(store),
         receipts=Receipts(store, signer),

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final, cast
 
 from aisa.client import origin_of
-from aisa.errors import ConfigInvalid
+from aisa.errors import ConfigInvalid, MalformedMessage
 from aisa.money import Currency, Peg, PegTable, Token, currency_by_code, parse_units
 from aisa.node.setting import (
     REQUIRED,
@@ -26,6 +26,7 @@ from aisa.node.setting import (
     wrong,
 )
 from aisa.payment.terms import PPM, CurrencyTerms
+from aisa.protocol.evm_address import parse_address, parse_bytes_exact
 
 ENVIRONMENT_PREFIX: Final = "AISA_NODE_"
 SOLANA_VARIABLE: Final = "AISA_NODE_SOLANA"
@@ -42,6 +43,20 @@ def _url(value: object, name: str) -> str:
         return origin_of(str(value))
     except ConfigInvalid:
         raise wrong(name, value, "http(s)://host[:port]") from None
+
+
+def _evm_address(value: object, name: str) -> bytes:
+    try:
+        return parse_address(str(value))
+    except MalformedMessage:
+        raise wrong(name, value, "an address, 0x and 40 hexadecimal digits") from None
+
+
+def _evm_hash(value: object, name: str) -> bytes:
+    try:
+        return parse_bytes_exact(str(value), name, 32)
+    except MalformedMessage:
+        raise wrong(name, value, "a hash, 0x and 64 hexadecimal digits") from None
 
 
 NODE_SETTINGS: Final = (
@@ -151,6 +166,12 @@ RAIL_SETTINGS: Final = (
     ),
     Setting("log_blocks_max", integer(1, 10**6), 1_000, "blocks in one search for deposits (evm)"),
     Setting("coin", integer(0, 2**31 - 1), 60, "the native coin's SLIP-44 number (evm)"),
+    Setting("escrow", _evm_address, None, "the contract that holds channels' deposits (evm)"),
+    Setting("escrow_eip3009", _evm_address, None, "what takes deposits by EIP-3009 for it (evm)"),
+    Setting("escrow_permit2", _evm_address, None, "what takes deposits by Permit2 for it (evm)"),
+    Setting(
+        "escrow_code_hash", _evm_hash, None, "keccak-256 of the code that must stand there (evm)"
+    ),
     Setting("token", lambda value, _: value, (), "the tokens, a list of tables"),
 )
 
@@ -171,6 +192,10 @@ class RailConfig:
     give_up_s: int
     log_blocks_max: int
     coin: int
+    escrow: bytes | None
+    escrow_eip3009: bytes | None
+    escrow_permit2: bytes | None
+    escrow_code_hash: bytes | None
     pegs: tuple[Peg, ...]
 
 
@@ -288,6 +313,10 @@ def _rail(
     values["rpc_urls"] = _rpc_urls(kind, network, environ) or values["rpc_urls"]
     if kind != "memory" and not values["rpc_urls"]:
         raise ConfigInvalid(f"{where}rpc_urls is missing", hint="a rail needs an RPC server")
+    named = [name for name, value in values.items() if name.startswith("escrow") and value]
+    if named and (kind != "evm" or values["escrow"] is None):
+        hint = "set escrow too" if kind == "evm" else "only evm rails have an escrow"
+        raise ConfigInvalid(f"{where}{named[0]} has no escrow to be for", hint=hint)
     tokens = _tables({"token": list(values.pop("token"))}, "token")
     pegs = tuple(_peg(one, network, currencies, where) for one in tokens)
     if not pegs:

@@ -23,6 +23,7 @@ from aisa.payment.solvency import Solvency
 from aisa.payment.terms import TermsTable
 from aisa.payment.withdrawals import Withdrawals
 from aisa.paywall.limiter import UnpaidLimiter
+from aisa.settlement.escrow import Escrow
 from aisa.settlement.pull import Pull
 from aisa.settlement.rail import Rail
 
@@ -31,7 +32,7 @@ VERSION = "1"
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """A node without its doors; `clock` gives unix milliseconds, `pulls` are by network."""
+    """A node without its doors; `clock` gives unix ms, `pulls` and `escrows` are by network."""
 
     config: NodeConfig
     signer: Signer
@@ -40,6 +41,7 @@ class Services:
     terms: TermsTable
     rails: tuple[Rail, ...]
     pulls: Mapping[str, Pull]
+    escrows: Mapping[str, Escrow]
     channels: Channels
     redemptions: Redemptions
     receipts: Receipts

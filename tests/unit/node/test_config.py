@@ -89,6 +89,52 @@ def test_a_wrong_table_is_named(tmp_path: Path, old: str, new: str, named: str) 
         parse_config(CONFIG.replace(old, new), {}, tmp_path)
 
 
+EVM = """
+[[currency]]
+code = "aiUSD"
+
+[[rail]]
+kind = "evm"
+network = "eip155:1"
+rpc_urls = ["http://127.0.0.1:1"]
+# here
+
+[[rail.token]]
+symbol = "aiUSD"
+issuer = "test"
+asset = "eip155:1/erc20:0xabababababababababababababababababababab"
+scale = 6
+currency = "aiUSD"
+"""
+ADDRESS, HASH = "0x" + "ab" * 20, "0x" + "cd" * 32
+
+
+def test_a_rail_has_the_escrow_that_is_named(tmp_path: Path) -> None:
+    assert parse_config(EVM, {}, tmp_path).rails[0].escrow is None
+    lines = f'escrow = "{ADDRESS}"\nescrow_permit2 = "{ADDRESS}"\nescrow_code_hash = "{HASH}"'
+    (rail,) = parse_config(EVM.replace("# here", lines), {}, tmp_path).rails
+    address = b"\xab" * 20
+    assert (rail.escrow, rail.escrow_eip3009, rail.escrow_permit2) == (address, None, address)
+    assert rail.escrow_code_hash == b"\xcd" * 32
+
+
+@pytest.mark.parametrize(
+    ("lines", "named"),
+    [
+        ('escrow = "0x1234"', "escrow"),
+        ("escrow = 5", "escrow"),
+        (f'escrow_permit2 = "{ADDRESS}"', "escrow_permit2 has no escrow"),
+        (f'escrow = "{ADDRESS}"\nescrow_code_hash = "{ADDRESS}"', "escrow_code_hash"),
+    ],
+)
+def test_a_wrong_escrow_is_named(tmp_path: Path, lines: str, named: str) -> None:
+    with pytest.raises(ConfigInvalid, match=named):
+        parse_config(EVM.replace("# here", lines), {}, tmp_path)
+    other = CONFIG.replace('kind = "memory"', f'kind = "memory"\nescrow = "{ADDRESS}"')
+    with pytest.raises(ConfigInvalid, match="no escrow to be for"):
+        parse_config(other, {}, tmp_path)
+
+
 def test_a_node_keeps_a_currency(tmp_path: Path) -> None:
     with pytest.raises(ConfigInvalid, match="currency"):
         parse_config("", {}, tmp_path)
@@ -159,7 +205,7 @@ def test_the_page_lists_every_setting_and_no_other() -> None:
         for settings in (NODE_SETTINGS, CURRENCY_SETTINGS, RAIL_SETTINGS, TOKEN_SETTINGS)
         for setting in settings
     }
-    listed = set(re.findall(r"^\| `([a-z_]+)` \|", page, re.MULTILINE))
+    listed = set(re.findall(r"^\| `([a-z0-9_]+)` \|", page, re.MULTILINE))
     assert listed == known
     for settings in (NODE_SETTINGS, CURRENCY_SETTINGS, RAIL_SETTINGS, TOKEN_SETTINGS):
         for setting in settings:

@@ -13,6 +13,9 @@ from aisa.settlement.evm.rpc import EvmRpc
 from aisa.settlement.evm.sender import Sender
 from aisa.settlement.evm.token_contract import TokenContracts
 
+SPENDING = frozenset({"pay", "escrow-fund"})
+"""Purposes of chain txs that take tokens from the treasury."""
+
 
 @dataclass(frozen=True, slots=True)
 class Source:
@@ -70,7 +73,7 @@ class Purse:
         return units - sum(
             int(entry.units)
             for entry in await self._sender.open_entries()
-            if entry.purpose == "pay" and entry.asset == token.asset and entry.nonce >= used
+            if entry.purpose in SPENDING and entry.asset == token.asset and entry.nonce >= used
         )
 
     async def sources(self, token: Token) -> list[Source]:

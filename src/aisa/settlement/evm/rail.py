@@ -24,6 +24,8 @@ from aisa.settlement.evm.chain import Chain
 from aisa.settlement.evm.destination import check_destination
 from aisa.settlement.evm.entry import Call, Entry, Move
 from aisa.settlement.evm.erc20 import transfer_data
+from aisa.settlement.evm.escrow import EvmEscrow
+from aisa.settlement.evm.escrow_settings import EscrowSettings
 from aisa.settlement.evm.keys import RailKeys
 from aisa.settlement.evm.pull import EvmPull
 from aisa.settlement.evm.purse import Purse
@@ -77,6 +79,7 @@ class EvmRail:
         addresses: DepositAddresses,
         clock: Clock,
         settings: EvmSettings | None = None,
+        escrow: EscrowSettings | None = None,
         transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
         chain_id = _chain_id(network, tokens)
@@ -124,6 +127,7 @@ class EvmRail:
             allowed=self._tokens,
             clock=clock,
         )
+        self.escrow = None if escrow is None else self._made_escrow(escrow, chain_id)
 
     @property
     def network(self) -> str:
@@ -141,15 +145,18 @@ class EvmRail:
         return format_address(self._keys.treasury.address)
 
     async def check_network(self) -> None:
-        """Compare the servers' chain with the network's name, and each token with its contract.
+        """Compare the servers' chain with the network's name, and each contract with its settings.
 
         Raises:
-            ConfigInvalid: a server is of another chain, or a token is not as configured.
+            ConfigInvalid: a server is of another chain, a token is not as configured, or the escrow
+                is another contract.
             RailUnavailable: a server does not answer.
         """
         await self._rpc.check_chains()
         for token in self._tokens:
             await self._contracts.check(token)
+        if self.escrow is not None:
+            await self.escrow.check_contract()
 
     async def quote(self, token: Token, units: int, destination: str) -> RailQuote:
         """See `Rail.quote`; the fee is what gas may cost at most, in wei."""
@@ -262,6 +269,21 @@ class EvmRail:
     @property
     def _native_asset(self) -> str:
         return f"{self._network}/slip44:{self._settings.coin}"
+
+    def _made_escrow(self, escrow: EscrowSettings, chain_id: int) -> EvmEscrow:
+        return EvmEscrow(
+            network=self._network,
+            rpc=self._rpc,
+            chain=self._chain,
+            chain_id=chain_id,
+            sender=self._sender,
+            tokens=self._contracts,
+            allowed=self._tokens,
+            purse=self._purse,
+            clock=self._clock,
+            settings=self._settings,
+            escrow=escrow,
+        )
 
     async def _prepare(self, outgoing: Outgoing, call: Call) -> Entry | Sweep:
         """Write a payment out down, or begin to sweep what it lacks. Under the lock."""

@@ -3,41 +3,27 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
 
-from aisa.errors import MalformedMessage, RailUnavailable
 from aisa.money import Token
 from aisa.protocol.evm_address import parse_address
 from aisa.settlement.address_book import AddressBook
 from aisa.settlement.evm.answer import LOGS, Block, Log, Receipt, data_bytes, quantity, word
 from aisa.settlement.evm.chain import Chain
 from aisa.settlement.evm.erc20 import TRANSFER_TOPIC, address_in_topic, topic_address
+from aisa.settlement.evm.mark import Mark, parse_mark, read_in_ranges, standing_blocks, thinned
 from aisa.settlement.evm.rpc import EvmRpc, disagreement
 from aisa.settlement.evm.settings import EvmSettings
 from aisa.settlement.evm.token_contract import contract_of
 from aisa.settlement.rail import Deposit, Incoming
 
 _ADDRESSES_PER_CALL = 500
-_RANGES_MAX = 50
 _DEPOSITS_MAX = 500
-_MARKS_MAX = 24
 _EARLIER_S = 86_400
 """Blocks so long before the first address was given cannot hold a deposit, whatever clocks say."""
-
-_log = logging.getLogger("aisa.evm")
-
-
-class Mark(msgspec.Struct, frozen=True):
-    """A cursor: all is told up to the last of these blocks, each as (number, hash).
-
-    The earlier ones, ever farther apart, are where to go on from if the chain took back the later.
-    """
-
-    blocks: tuple[tuple[int, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +63,7 @@ class Watcher:
         final = await self._chain.final_height()
         if mark.blocks and mark.blocks[-1][0] > final:
             return Incoming((), cursor)  # servers that are behind: nothing to compare with yet
-        kept = await self._common(mark)
+        kept = await standing_blocks(self._chain, mark)
         # Asked after the height: what is given out from here on is paid in later blocks.
         entries = await self._book.entries()
         accounts = {parse_address(address): account for account, address in entries}
@@ -89,21 +75,6 @@ class Watcher:
             return Incoming(tuple(deposits), msgspec.json.encode(Mark(kept)) if kept else cursor)
         last = await self._chain.block(until)
         return Incoming(tuple(deposits), msgspec.json.encode(Mark(thinned(kept, last))))
-
-    async def _common(self, mark: Mark) -> tuple[tuple[int, str], ...]:
-        """The cursor's blocks that are still in the chain; those after the last one are taken back."""
-        kept = list(mark.blocks)
-        while kept:
-            height, known = kept[-1]
-            if (await self._chain.block(height)).hash == known:
-                break
-            _log.critical(
-                "block %d was final and was taken back: deposits since then are looked for again, "
-                "and raise confirmations",
-                height,
-            )
-            kept.pop()
-        return tuple(kept)
 
     async def _birth(self, final: int) -> int:
         """A block before the first address was given out."""
@@ -127,21 +98,13 @@ class Watcher:
         """Transfers to our addresses from a block on, and the block up to which they are complete."""
         if not accounts:
             return [], final
-        found: list[_Seen] = []
-        size = self._settings.log_blocks_max
-        for _ in range(_RANGES_MAX):
-            if start > final or len(found) >= _DEPOSITS_MAX:
-                break
-            end = min(final, start + size - 1)
-            try:
-                found += await self._range(start, end, accounts)
-            except RailUnavailable as error:
-                if end == start or error.facts.get("disagree"):
-                    raise
-                size = max(1, (end - start + 1) // 4)  # servers limit how much they look through
-                continue
-            start = end + 1
-        return found, start - 1
+        return await read_in_ranges(
+            lambda first, last: self._range(first, last, accounts),
+            start,
+            final,
+            blocks_max=self._settings.log_blocks_max,
+            enough=_DEPOSITS_MAX,
+        )
 
     async def _range(self, start: int, end: int, accounts: Mapping[bytes, str]) -> list[_Seen]:
         contracts = ["0x" + address.hex() for address in self._tokens]
@@ -210,36 +173,12 @@ class Watcher:
         )
 
 
-def parse_mark(cursor: bytes) -> Mark:
-    """Read a cursor; an empty one is the beginning.
-
-    Raises:
-        MalformedMessage: not a cursor of this rail.
-    """
-    if not cursor:
-        return Mark()
-    try:
-        return msgspec.json.decode(cursor, type=Mark)
-    except msgspec.DecodeError as error:
-        raise MalformedMessage("not a cursor of this rail") from error
-
-
 def _whole_blocks(seen: list[_Seen], until: int) -> tuple[list[_Seen], int]:
     """The oldest transfers up to a limit, never part of a block; and the block that they reach."""
     if len(seen) <= _DEPOSITS_MAX:
         return seen, until
     last = seen[_DEPOSITS_MAX - 1].height
     return [one for one in seen if one.height <= last], last
-
-
-def thinned(kept: Sequence[tuple[int, str]], last: Block) -> tuple[tuple[int, str], ...]:
-    """The blocks to remember: `last`, and of the earlier ones one for each doubling of distance."""
-    height = last.height
-    by_distance: dict[int, tuple[int, str]] = {}
-    for block in kept:  # oldest first, so that of one distance the oldest stays
-        by_distance.setdefault((height - block[0]).bit_length(), block)
-    earlier = sorted(by_distance.values())[-_MARKS_MAX:]
-    return (*earlier, (height, last.hash))
 
 
 def _deposit_id(network: str, transaction_hash: str, place: int) -> str:

@@ -25,8 +25,8 @@ from aisa.settlement.evm.destination import check_destination
 from aisa.settlement.evm.entry import Attempt, Call, Entry, Move, parse_entry
 from aisa.settlement.evm.erc20 import TRANSFER_TOPIC, selector, text_in, topic_address
 from aisa.settlement.evm.keys import RailKeys
+from aisa.settlement.evm.mark import Mark, parse_mark, thinned
 from aisa.settlement.evm.nonces import NonceBook
-from aisa.settlement.evm.watcher import Mark, parse_mark, thinned
 from aisa.settlement.memory import MemoryDepositAddresses, MemoryJournal
 
 KEY = EvmKey(b"\x07" * 32)
