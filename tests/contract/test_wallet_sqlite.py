@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -9,10 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from aisa.channel.payer import Limits
 from aisa.channel.wallet_sqlite.wallet import SqliteWallet
 from aisa.errors import ConfigInvalid
 from aisa.protocol.aip import escrow_terms
 from tests.contract.wallet_suite import NOW, WalletSuite, opened, plan
+from tests.contract.wallet_transfers import transfer
 from tests.vectors import evm
 
 CLAIMER = """
@@ -39,6 +43,30 @@ try:
         units += granted.units
 except BudgetExceeded:
     print(units, made.session.lane_first)
+"""
+
+
+PAYER = """
+import os, secrets, sys
+from pathlib import Path
+from aisa import faults
+from aisa.channel.payer import Limits
+from aisa.channel.wallet_sqlite.wallet import SqliteWallet
+from aisa.channel.wallet_transfer import WalletTransfer
+from aisa.errors import BudgetExceeded
+
+faults.arm(os.environ)
+wallet, made = SqliteWallet(Path(sys.argv[1])), 0
+try:
+    while True:
+        nonce = secrets.token_bytes(32)
+        plan = WalletTransfer(
+            nonce, nonce.hex(), "GET", "u", nonce, "a", bytes(20), "USDC", 7, 99, b"", 0
+        )
+        wallet.begin_transfer(plan, Limits(per_day=700))
+        made += 1
+except BudgetExceeded:
+    print(made)
 """
 
 
@@ -105,6 +133,48 @@ class TestSqliteWallet(WalletSuite):
         assert (channel.sent, channel.signed) == (total, total)
         assert len(wallet.dead_lanes(now_ms=0)) == 4
 
+    def test_four_processes_sign_no_more_transfers_than_one(
+        self, open_wallet: Callable[[], SqliteWallet], path: Path
+    ) -> None:
+        wallet = open_wallet()
+        command = [sys.executable, "-c", PAYER, str(path)]
+        running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(4)]
+        made = [int(process.communicate(timeout=60)[0]) for process in running]
+        assert sum(made) == 100
+        assert wallet.spent("USDC", now_ms=0).day == 700
+        assert len(wallet.unknown_spends()) == 100
+
+    def test_a_file_of_format_2_gets_transfers(self, tmp_path: Path) -> None:
+        path = tmp_path / "wallet"
+        wallet = SqliteWallet(path)
+        known = opened(wallet)
+        wallet.close()
+        with sqlite3.connect(path) as database:
+            database.executescript("DROP TABLE transfers; PRAGMA user_version = 2;")
+        database.close()
+        wallet = SqliteWallet(path)
+        assert wallet.channel(known.channel) == known
+        wallet.begin_transfer(transfer(1, "a"), Limits())
+        wallet.close()
+        wallet = SqliteWallet(path)
+        assert wallet.find_transfer("a") == transfer(1, "a")
+        wallet.close()
+
+    @pytest.mark.parametrize(
+        ("point", "kept"), [("agent.transfer.before", 0), ("agent.transfer.after", 1)]
+    )
+    def test_a_kill_keeps_the_transfer_and_its_units_together(
+        self, open_wallet: Callable[[], SqliteWallet], path: Path, point: str, kept: int
+    ) -> None:
+        environ = {**os.environ, "AISA_DEVNET": "1", "AISA_FAULTS": f"{point}:1=kill"}
+        killed = subprocess.run(
+            [sys.executable, "-c", PAYER, str(path)], env=environ, timeout=60, check=False
+        )
+        assert killed.returncode == -signal.SIGKILL
+        wallet = open_wallet()
+        assert len(wallet.open_transfers()) == kept
+        assert wallet.spent("USDC", now_ms=0).day == 7 * kept
+
     def test_a_forked_copy_leaves_its_parents_place_alone(
         self, open_wallet: Callable[[], SqliteWallet], path: Path
     ) -> None:
@@ -135,7 +205,8 @@ class TestSqliteWallet(WalletSuite):
         wallet.close()
         with sqlite3.connect(path) as database:
             database.executescript(
-                "ALTER TABLE channels DROP COLUMN escrow; PRAGMA user_version = 1;"
+                "DROP TABLE transfers; ALTER TABLE channels DROP COLUMN escrow;"
+                " PRAGMA user_version = 1;"
             )
         database.close()
         wallet = SqliteWallet(path)

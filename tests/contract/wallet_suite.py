@@ -30,6 +30,7 @@ from aisa.errors import (
 )
 from aisa.identity import SigningKey
 from aisa.protocol.aip import ChannelTerms, DepositStatement, LaneClosed, ReceiptLeaf
+from tests.contract.wallet_transfers import TransferSuite
 
 PAYEE = SigningKey(bytes([1]) * 32)
 NOW = 1_800_000_000_000
@@ -84,7 +85,7 @@ def call(made: WalletSession, call_id: str = "a", **changes: object) -> WalletCa
     return replace(plain, **changes)
 
 
-class WalletSuite:
+class WalletSuite(TransferSuite):
     """`open_wallet` opens the same wallet again and again, each time as another process would."""
 
     @pytest.fixture

@@ -13,6 +13,7 @@ import aisa.sdk
 from aisa.cli.seller_folder import NODE_NAMES
 from aisa.sdk import Agent, AsyncAgent
 from aisa.sdk.home import AGENT_NAMES, BUDGET_NAMES
+from aisa.sdk.x402_asset import ASSET_NAMES
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -98,9 +99,9 @@ def test_every_room_is_explained() -> None:
 def test_every_setting_of_agent_and_seller_is_documented() -> None:
     page = (DOCS / "reference" / "home.md").read_text(encoding="utf-8")
     listed = set(re.findall(r"^\| `([a-z_.]+)` \|", page, re.MULTILINE))
-    agent = {name for name in AGENT_NAMES if name != "budget"}
+    agent = {name for name in AGENT_NAMES if name not in {"budget", "x402"}}
     limits = {f"budget.{name}" for name in BUDGET_NAMES}
-    assert listed - {"config.toml"} == {*agent, *limits, *NODE_NAMES}
+    assert listed - {"config.toml"} == {*agent, *limits, *ASSET_NAMES, *NODE_NAMES}
 
 
 def test_every_variable_of_the_environment_is_documented() -> None:

@@ -6,7 +6,7 @@ that writes it down has returned.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
@@ -22,6 +22,7 @@ from aisa.channel.payer import (
     PayerChannel,
     Spent,
 )
+from aisa.channel.wallet_transfer import TransferState, WalletTransfer
 from aisa.protocol.aip import ChannelTerms, DepositStatement, LaneClosed, ReceiptLeaf, Session
 
 LANES_PER_SESSION = 16
@@ -126,7 +127,8 @@ class UnknownSpend:
 
     `call_id` is set for a call that was written down; without it the units are those that the payee
     signed for on a lane of a process that died, above the receipts kept for it. `is_final` is false
-    while the payee has not yet said what it charged: the units are then the most it can be.
+    while the payee has not yet said what it charged: the units are then the most it can be. A signed
+    transfer has no channel, and names its `currency`.
     """
 
     channel: bytes
@@ -135,6 +137,7 @@ class UnknownSpend:
     is_final: bool
     call_id: str = ""
     url: str = ""
+    currency: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,7 +288,35 @@ class Wallet(Protocol):
         """Keep calls without an id of their own whose outcome is not known."""
         ...
 
-    def unknown_spends(self) -> list[UnknownSpend]:
+    def begin_transfer(
+        self, plan: WalletTransfer, limits: Limits, *, flying: Collection[bytes] = ()
+    ) -> WalletTransfer:
+        """Write a transfer down before it is signed, and count its units as spent.
+
+        Returns the one to send instead where the call has one already: under its id, or, without an
+        id, one for the same request whose answer nobody waits for. `flying` are the nonces that
+        this process waits for.
+
+        Raises:
+            BudgetExceeded: a limit of the owner leaves no room.
+            IdempotencyMismatch: the id was used for another request.
+            StateConflict: the id's call is being paid for by a tick.
+        """
+        ...
+
+    def find_transfer(self, call_id: str) -> WalletTransfer | None:
+        """Return the transfer of a call, unless it is proved never to move."""
+        ...
+
+    def finish_transfer(self, nonce: bytes, state: TransferState, *, chain_tx: str = "") -> None:
+        """Note what became of a transfer; FAILED gives its units back to the budget of its day."""
+        ...
+
+    def open_transfers(self) -> list[WalletTransfer]:
+        """Return the transfers that may have been carried out or may still be, the oldest first."""
+        ...
+
+    def unknown_spends(self, *, flying: Collection[bytes] = ()) -> list[UnknownSpend]:
         """Return everything that may be charged without an answer that was kept."""
         ...
 

@@ -139,6 +139,16 @@ def fund(
         )
 
 
+@command.command("address")
+@click.option("--network", metavar="NAME", help="One EVM network, such as eip155:8453.")
+@click.pass_obj
+def address(session: Session, network: str | None) -> Report:
+    """Print the addresses that x402 sellers are paid from, and what they hold."""
+    from aisa.cli.wallet_address import addresses
+
+    return addresses(session.make_home(), network)
+
+
 @command.command("withdraw")
 @click.argument("amount")
 @click.option("--to", "destination", required=True, metavar="ADDRESS", help="Who receives it.")

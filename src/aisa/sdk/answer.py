@@ -31,7 +31,8 @@ class Payment(msgspec.Struct, frozen=True, gc=False):
     """One call's payment, as `on_payment` gets it and `Answer.payment` keeps it.
 
     `amount` is what the tick allowed, `charged` what the seller took. `problem` is the slug of what
-    went wrong, such as `receipt-invalid`, or nothing.
+    went wrong, such as `receipt-invalid`, or nothing. A payment to an x402 seller has no channel: it
+    names the CAIP-2 `network`, the CAIP-19 `asset` and, once it is settled, the chain `transaction`.
     """
 
     outcome: Outcome
@@ -46,6 +47,9 @@ class Payment(msgspec.Struct, frozen=True, gc=False):
     at_ms: int
     call_id: str = ""
     problem: str = ""
+    network: str = ""
+    asset: str = ""
+    transaction: str = ""
 
     def __str__(self) -> str:
         what = f"{self.charged} {self.outcome.value}"

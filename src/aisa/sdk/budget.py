@@ -44,21 +44,23 @@ class Budget:
         Raises:
             BudgetExceeded: there are limits, and they are all in other currencies.
         """
-        given: dict[str, Amount] = {}
-        for name in _NAMES:
-            value = getattr(self, name)
-            if value is not None:
-                given[name] = amount_of(value)
-        if not given:
-            return Limits()
-        units = {name: a.units for name, a in given.items() if a.currency.code == currency}
-        if len(units) < len(given):
+        given = self._given()
+        if any(amount.currency.code != currency for amount in given.values()):
             raise BudgetExceeded(
                 f"the budget is not in {currency}, so nothing may be spent in it",
                 hint=f"give the agent a budget in {currency}",
                 limit="currency",
             )
-        return Limits(**units)
+        return Limits(**{name: amount.units for name, amount in given.items()})
+
+    def part(self, currency: str) -> Limits:
+        """Return the limits that are in a currency, in its units."""
+        given = self._given().items()
+        return Limits(**{name: a.units for name, a in given if a.currency.code == currency})
+
+    def _given(self) -> dict[str, Amount]:
+        named = {name: getattr(self, name) for name in _NAMES}
+        return {name: amount_of(value) for name, value in named.items() if value is not None}
 
 
 UNLIMITED = Budget(None, None, None)

@@ -14,7 +14,9 @@ from aisa.money import Amount
 from aisa.protocol.aip.tick import EMPTY_BODY_DIGEST, request_digest
 from aisa.sdk.step import Send
 
-OWN_HEADERS: Final = frozenset({"payment-tick", "payment-voucher", "payment-authorization"})
+OWN_HEADERS: Final = frozenset(
+    {"payment-tick", "payment-voucher", "payment-authorization", "payment-signature"}
+)
 PLAIN_ENCODING: Final = {"Accept-Encoding": "identity"}
 """The receipt names the digest of the body as the seller's application wrote it."""
 

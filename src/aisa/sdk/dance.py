@@ -36,13 +36,21 @@ from aisa.protocol.aip import Tick
 from aisa.sdk.answer import Answer, Outcome, Payment
 from aisa.sdk.call import Call
 from aisa.sdk.deposit import fresh_statement, show_statement
-from aisa.sdk.exchange import DELAY_S_FIRST, DELAY_S_MAX, error_in, offer_in, wait_in
+from aisa.sdk.exchange import (
+    DELAY_S_FIRST,
+    DELAY_S_MAX,
+    answer_of,
+    error_in,
+    offer_in,
+    wait_in,
+)
 from aisa.sdk.keeping import keep_receipts_aside
 from aisa.sdk.meeting import meet
 from aisa.sdk.purse import RECEIPTS_MAX, Purse, Route, Seller
 from aisa.sdk.step import Aside, Dance, Lost, Pause, Reply, exclusively, run, send
 from aisa.sdk.ticket import RECEIPT, Ticket, check_receipt
 from aisa.sdk.till import drop_till, lease, lease_ahead, next_lane, ready_till
+from aisa.sdk.x402_payment import may_pay_otherwise, pay_by_transfer
 
 TRIES_MAX: Final = 6
 """So often one call may be refused and tried again in another way."""
@@ -89,8 +97,13 @@ def pay(purse: Purse, call: Call) -> Dance[Answer]:
     if route is None:
         reply = yield from ask_unpaid(purse, call)
         if reply.status != 402:
-            return _answer(call, reply)
-        route = yield from meet(purse, call, reply)
+            return answer_of(call, reply)
+        try:
+            route = yield from meet(purse, call, reply)
+        except AisaError as error:
+            if not may_pay_otherwise(error):
+                raise
+            return (yield from pay_by_transfer(purse, call, reply, error))
     tries = 0
     while True:
         seller, price = route.seller, route.price
@@ -329,7 +342,7 @@ def judge(purse: Purse, call: Call, ticket: Ticket, reply: Reply) -> Answer | No
     elif status < 300:
         ticket.give_back(ticket.amount)
         purse.learn_free(call.method, call.place.origin, call.place.path)
-        return _answer(call, reply)
+        return answer_of(call, reply)
     elif status in _GATEWAY:
         note_unknown(purse, call, ticket)
         if call.call_id:
@@ -348,19 +361,7 @@ def judge(purse: Purse, call: Call, ticket: Ticket, reply: Reply) -> Answer | No
             f"{call.place.url} answered {status}; a payment is not carried on",
             hint="call the new address itself, if you trust it",
         )
-    return _answer(call, reply, payment)
-
-
-def _answer(call: Call, reply: Reply, payment: Payment | None = None) -> Answer:
-    if not reply.is_cut:
-        return Answer(reply.status, reply.headers, reply.content, payment)
-    outcome, charged = (payment.outcome.value, payment.charged) if payment else ("unpaid", None)
-    raise AnswerTooLarge(
-        f"the answer of {call.place.origin} is longer than answer_bytes_max; it was not read",
-        hint="ask for less, or give the agent a higher answer_bytes_max",
-        outcome=outcome,
-        charged_units=charged.units if charged else 0,
-    )
+    return answer_of(call, reply, payment)
 
 
 def _book(

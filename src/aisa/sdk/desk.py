@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 from weakref import WeakSet
@@ -15,7 +15,7 @@ from aisa.channel.payer_offer import check_offer
 from aisa.channel.wallet import UnknownSpend, WalletEvent
 from aisa.channel.wallet_sqlite.wallet import SqliteWallet
 from aisa.client import origin_of
-from aisa.errors import NodeUnavailable, StateConflict
+from aisa.errors import NodeUnavailable, PaymentRequired, StateConflict
 from aisa.money import Amount, currency_by_code
 from aisa.sdk.answer import Answer, ClosedChannel, Payment, Quote, Receipt
 from aisa.sdk.budget import Budget, amount_of
@@ -29,7 +29,10 @@ from aisa.sdk.lane_return import return_dead_lanes
 from aisa.sdk.meeting import known_nodes
 from aisa.sdk.once import pay_once
 from aisa.sdk.purse import Clock, Purse, Settings
-from aisa.sdk.step import Dance, exclusively, run
+from aisa.sdk.step import Dance, Reply, exclusively, run
+from aisa.sdk.x402_asset import tighten
+from aisa.sdk.x402_offer import find_offer, makes_offer
+from aisa.sdk.x402_payment import pin_name
 
 TIMEOUT_S_DEFAULT: Final = 30.0
 _living: WeakSet[Purse] = WeakSet()
@@ -79,6 +82,10 @@ def open_purse(wishes: Wishes) -> Purse:
         random_bytes=wishes.random_bytes,
         nodes=lambda: urls if urls is not None else find_nodes(home, config),
         on_payment=wishes.on_payment,
+        x402=tuple(
+            replace(one, limits=tighten(one.limits, settings.budget, one.currency.code))
+            for one in config.x402
+        ),
     )
     _living.add(purse)
     return purse
@@ -109,7 +116,12 @@ def ask_price(purse: Purse, call: Call) -> Dance[Quote]:
     reply = yield from ask_unpaid(purse, call)
     if reply.status != 402:
         return Quote(call.place.url, None, status=reply.status)
-    offer = offer_in(reply)
+    try:
+        offer = offer_in(reply)
+    except PaymentRequired:
+        if not makes_offer(reply):
+            raise
+        return _quote_transfer(purse, call, reply)
     check_offer(offer, origin=call.place.origin, now_s=purse.clock() // 1000)
     currency = currency_by_code(offer.currency)
     networks = tuple(hub.network for hub in offer.hubs)
@@ -128,10 +140,23 @@ def ask_price(purse: Purse, call: Call) -> Dance[Quote]:
     )
 
 
+def _quote_transfer(purse: Purse, call: Call, reply: Reply) -> Quote:
+    offer = find_offer(purse, call, reply, within_limits=False)
+    return Quote(call.place.url, offer.amount, offer.pay_to, (offer.asset.network,))
+
+
 def pin_anew(purse: Purse, call: Call) -> Dance[bytes]:
     """Pin the key that a seller is paid by now, in place of the one before."""
-    reply = yield from ask_unpaid(purse, call)
-    offer, origin = offer_in(reply), call.place.origin
+    reply, origin = (yield from ask_unpaid(purse, call)), call.place.origin
+    try:
+        offer = offer_in(reply)
+    except PaymentRequired:
+        if not makes_offer(reply):
+            raise
+        wanted = find_offer(purse, call, reply, within_limits=False)
+        name = pin_name(call, wanted.asset.network)
+        yield from run(lambda: purse.wallet.repin_payee(name, wanted.pay_to))
+        return wanted.pay_to
     check_offer(offer, origin=origin, now_s=purse.clock() // 1000)
     yield from run(lambda: purse.wallet.repin_payee(origin, offer.payee))
     purse.routes.clear()
@@ -175,7 +200,7 @@ def read_receipts(purse: Purse, after: int, limit: int) -> list[Receipt]:
 
 def read_unknown(purse: Purse) -> list[UnknownSpend]:
     """Return what may be charged without an answer."""
-    return purse.wallet.unknown_spends()
+    return purse.wallet.unknown_spends(flying=purse.flying)
 
 
 def read_events(purse: Purse, after: int, limit: int) -> list[WalletEvent]:

@@ -9,6 +9,7 @@ from aisa import faults
 from aisa.channel.payer import PayerChannel
 from aisa.errors import (
     AisaError,
+    AnswerTooLarge,
     MalformedMessage,
     PaymentRequired,
     RailUnavailable,
@@ -26,6 +27,8 @@ from aisa.protocol.aip import (
 from aisa.protocol.aip.challenge import INTENT, METHOD
 from aisa.protocol.mpp import parse_challenges
 from aisa.protocol.problem import error_of, parse_problem
+from aisa.sdk.answer import Answer, Payment
+from aisa.sdk.call import Call
 from aisa.sdk.purse import Clock
 from aisa.sdk.step import Dance, Lost, Pause, Reply, Send, send
 
@@ -59,6 +62,23 @@ def offer_in(reply: Reply) -> SessionRequest:
     raise PaymentRequired(
         "the seller asks for payment in a way that this agent does not know",
         hint="it makes no offer of the method aisa",
+    )
+
+
+def answer_of(call: Call, reply: Reply, payment: Payment | None = None) -> Answer:
+    """Return the answer that the caller gets.
+
+    Raises:
+        AnswerTooLarge: it was not read; the facts say what became of the payment.
+    """
+    if not reply.is_cut:
+        return Answer(reply.status, reply.headers, reply.content, payment)
+    outcome, charged = (payment.outcome.value, payment.charged) if payment else ("unpaid", None)
+    raise AnswerTooLarge(
+        f"the answer of {call.place.origin} is longer than answer_bytes_max; it was not read",
+        hint="ask for less, or give the agent a higher answer_bytes_max",
+        outcome=outcome,
+        charged_units=charged.units if charged else 0,
     )
 
 

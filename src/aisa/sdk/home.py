@@ -14,12 +14,13 @@ from aisa.errors import ConfigInvalid
 from aisa.identity import read_key_file
 from aisa.money import Amount, parse_amount
 from aisa.sdk.budget import Budget
+from aisa.sdk.x402_asset import PayableAsset, read_assets
 
 KEY_FILE: Final = "agent.key"
 WALLET_FILE: Final = "wallet.sqlite"
 _SEED_SIZE: Final = 32
 BUDGET_NAMES: Final = ("per_call", "per_seller", "per_day")
-AGENT_NAMES: Final = ("node", "nodes", "deposit_max", "ceiling_step", "budget")
+AGENT_NAMES: Final = ("node", "nodes", "deposit_max", "ceiling_step", "budget", "x402")
 
 
 def aisa_home(environ: Mapping[str, str] = os.environ) -> Path:
@@ -87,6 +88,7 @@ class AgentConfig:
     budget: Budget | None = None
     deposit_max: Amount | None = None
     ceiling_step: Amount | None = None
+    x402: tuple[PayableAsset, ...] = ()
 
 
 def read_config(home: Path) -> AgentConfig:
@@ -112,6 +114,7 @@ def read_config(home: Path) -> AgentConfig:
         Budget(**limits) if budget else None,
         _amount(table, "deposit_max", path),
         _amount(table, "ceiling_step", path),
+        read_assets(_table(table, "x402", path), path),
     )
 
 

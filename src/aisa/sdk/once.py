@@ -31,6 +31,7 @@ from aisa.sdk.meeting import known_nodes
 from aisa.sdk.purse import Purse
 from aisa.sdk.step import Dance, exclusively, run
 from aisa.sdk.ticket import Ticket
+from aisa.sdk.x402_payment import repeat_transfer
 
 _NEVER_CHARGED = (ChannelUnknown, LaneClosed, PriceAboveTick, SessionExpired)
 """Refusals that a seller gives only to a tick that it has not charged, and then never will."""
@@ -54,6 +55,10 @@ def _pay_once(purse: Purse, call: Call) -> Dance[Answer]:
         call.is_known = True
         answer = yield from _repeat(purse, call, known)
     if answer is None:
+        transfer = yield from run(lambda: purse.wallet.find_transfer(call.call_id))
+        if transfer is not None:
+            answer = yield from repeat_transfer(purse, call, transfer)
+    if answer is None:
         try:
             answer = yield from pay(purse, call)
         except (OutcomeUnknown, RedirectRefused):
@@ -62,6 +67,8 @@ def _pay_once(purse: Purse, call: Call) -> Dance[Answer]:
             yield from _finish(purse, call, error)
             raise
     payment = answer.payment
+    if payment is not None and not payment.channel:
+        return answer  # A transfer keeps its own state.
     if payment is not None:
         state, charged = CallState(payment.outcome.value), payment.charged.units
         yield from run(lambda: purse.wallet.finish_call(call.call_id, state, charged=charged))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 
 from aisa.channel.payer import Limits
@@ -14,17 +15,28 @@ from aisa.channel.payer_lane import LaneMeter
 from aisa.channel.wallet import Wallet, WalletCall, WalletReceipt, WalletSession
 from aisa.client import NodeInfo
 from aisa.errors import AisaError, BudgetExceeded
-from aisa.identity import ExchangeKey, SessionKeys, Signer, SigningKey, derive_seed
+from aisa.identity import EvmKey, ExchangeKey, SessionKeys, Signer, SigningKey, derive_seed
 from aisa.money import BTC, Amount, Currency, currency_by_code
 from aisa.protocol.aip import ChannelTerms, Session, SessionRequest
 from aisa.sdk.answer import Outcome, Payment, Spent
 from aisa.sdk.budget import Budget
+from aisa.sdk.x402_asset import PayableAsset
 
 Clock = Callable[[], int]
 ROUTES_MAX: Final = 4096
 RECEIPTS_MAX: Final = 256
 """So many receipts are gathered before they are written, unless a lease or a second comes first."""
 EXPIRY_MARGIN_S: Final = 30
+
+
+@lru_cache(maxsize=64)
+def agent_evm_key(root: bytes, network: str) -> EvmKey:
+    """Return the key of an agent's one address on an EVM network.
+
+    Raises:
+        ExtraMissing: the packages for EVM networks are not installed.
+    """
+    return EvmKey(derive_seed(root, "evm account", network))
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +166,10 @@ class Purse:
     charged: dict[str, int] = field(default_factory=dict[str, int])
     calls: int = 0
     recovered: set[bytes] = field(default_factory=set[bytes])
+    x402: tuple[PayableAsset, ...] = ()
+    """What sellers of the x402 world may be paid with."""
+    flying: set[bytes] = field(default_factory=set[bytes])
+    """Nonces of the signed transfers whose answers this process waits for."""
     fault: AisaError | None = None
     """Why this purse may not be used any more: it is closed, or was copied by a fork."""
 
@@ -194,6 +210,14 @@ class Purse:
     def account_key(self, network: str) -> SigningKey:
         """Return the key that is this agent's account at a node."""
         return SigningKey(derive_seed(self.root, "account", network))
+
+    def evm_key(self, network: str) -> EvmKey:
+        """Return the key of this agent's address on an EVM network.
+
+        Raises:
+            ExtraMissing: the packages for EVM networks are not installed.
+        """
+        return agent_evm_key(self.root, network)
 
     def keys_of(self, session: WalletSession) -> SessionKeys:
         """Return a session's MAC keys."""

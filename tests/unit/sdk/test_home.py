@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from aisa.channel.payer import Limits
 from aisa.errors import BudgetExceeded, ConfigInvalid, ExtraMissing, InvalidAmount
 from aisa.identity import SigningKey, write_key_file
 from aisa.money import AIUSD, BTC, EUR, Amount
@@ -16,6 +17,7 @@ from aisa.sdk import UNLIMITED, Budget
 from aisa.sdk.discovery import find_nodes
 from aisa.sdk.home import AgentConfig, aisa_home, ensure_agent_seed, read_config
 from aisa.sdk.purse import Settings
+from aisa.sdk.x402_asset import tighten
 
 
 def test_a_key_is_made_once_and_for_its_owner_alone(tmp_path: Path) -> None:
@@ -191,3 +193,55 @@ def test_a_limit_with_a_slip_in_its_name_is_refused(tmp_path: Path, text: str, n
     with pytest.raises(ConfigInvalid, match=f"has no setting '{named}'") as caught:
         read_config(tmp_path)
     assert "one of" in caught.value.hint
+
+
+X402 = """
+[[agent.x402.asset]]
+asset = "eip155:1/erc20:0x3636363636363636363636363636363636363636"
+currency = "USDC"
+scale = 6
+name = "USD Coin"
+version = "2"
+per_call = "0.01 USDC"
+per_day = "none"
+"""
+
+
+def test_tokens_of_x402_sellers_are_read(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text(X402)
+    (asset,) = read_config(tmp_path).x402
+    assert (asset.network, asset.symbol, asset.rpc_url) == ("eip155:1", "USDC", "")
+    assert asset.limits == Limits(per_call=10_000)
+    assert (asset.domain.name, asset.domain.chain_id) == ("USD Coin", 1)
+
+
+@pytest.mark.parametrize(
+    ("line", "other"),
+    [
+        ("per_call", ""),
+        ("per_day", 'per_dya = "1 USDC"'),
+        ("per_call", 'per_call = "1 aiUSD"'),
+        ("scale", 'scale = "6"'),
+        ("scale", "scale = -1"),
+        ("currency", 'currency = "DOGE"'),
+        ("asset", 'asset = "0x3636363636363636363636363636363636363636"'),
+    ],
+)
+def test_a_slip_in_a_token_is_refused(tmp_path: Path, line: str, other: str) -> None:
+    lines = [other if text.startswith(f"{line} ") else text for text in X402.splitlines()]
+    (tmp_path / "config.toml").write_text("\n".join(lines))
+    with pytest.raises(ConfigInvalid, match=r"\[agent\.x402\]"):
+        read_config(tmp_path)
+
+
+def test_a_token_stands_there_once(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text(X402 + X402)
+    with pytest.raises(ConfigInvalid, match="twice"):
+        read_config(tmp_path)
+
+
+def test_the_lower_limit_of_token_and_budget_holds() -> None:
+    token = Limits(per_call=10, per_day=1000)
+    budget = Budget("0.00002 USDC", None, "0.0005 USDC")
+    assert tighten(token, budget, "USDC") == Limits(per_call=10, per_day=500)
+    assert tighten(token, Budget(), "USDC") == token

@@ -15,7 +15,7 @@ from aisa.channel.wallet import (
     WalletReceipt,
 )
 from aisa.channel.wallet_sqlite.row import call_of, receipt_row
-from aisa.errors import IdempotencyMismatch
+from aisa.errors import IdempotencyMismatch, StateConflict
 
 TEXT_CHARS_MAX: Final = 2048
 _ROWS: Final = 16
@@ -37,10 +37,22 @@ def begin_call(db: sqlite3.Connection, call: WalletCall) -> WalletCall:
     """Insert a call, or return the one with its id if that asks the same."""
     known = find_call(db, call.call_id)
     if known is None:
+        _check_no_transfer(db, call.call_id)
         put_call(db, call)
         return call
     check_same(known, call.method, call.url, call.digest)
     return known
+
+
+def _check_no_transfer(db: sqlite3.Connection, call_id: str) -> None:
+    row = db.execute(
+        "SELECT 1 FROM transfers WHERE call_id = ? AND call_id != '' AND state != 'failed'",
+        (call_id,),
+    ).fetchone()
+    if row is not None:
+        raise StateConflict(
+            f"another process is making call {call_id!r}", hint="repeat it with the same id"
+        )
 
 
 def check_same(known: WalletCall, method: str, url: str, digest: bytes) -> None:

@@ -4,11 +4,29 @@ from __future__ import annotations
 
 from typing import Final
 
-VERSION: Final = 2
-STEPS: Final = ("", "ALTER TABLE channels ADD COLUMN escrow BLOB NOT NULL DEFAULT x'';")
+VERSION: Final = 3
+TRANSFERS: Final = """
+CREATE TABLE transfers (
+  nonce BLOB PRIMARY KEY,
+  call_id TEXT NOT NULL,
+  method TEXT NOT NULL, url TEXT NOT NULL, digest BLOB NOT NULL,
+  asset TEXT NOT NULL, payee BLOB NOT NULL, currency TEXT NOT NULL,
+  units INTEGER NOT NULL, expiry INTEGER NOT NULL, body BLOB NOT NULL, at_ms INTEGER NOT NULL,
+  state TEXT NOT NULL CHECK (state IN ('sent', 'held', 'unknown', 'settled', 'failed')),
+  chain_tx TEXT NOT NULL, owner TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+-- A call is paid for by another transfer only once the first is proved never to move.
+CREATE UNIQUE INDEX one_transfer ON transfers (call_id) WHERE call_id != '' AND state != 'failed';
+CREATE INDEX open_transfers ON transfers (digest) WHERE state IN ('sent', 'held', 'unknown');
+"""
+STEPS: Final = (
+    "",
+    "ALTER TABLE channels ADD COLUMN escrow BLOB NOT NULL DEFAULT x'';",
+    TRANSFERS,
+)
 """What brings a file from the version that is its place here to the next one."""
 
-SCHEMA: Final = """
+_SCHEMA_2: Final = """
 CREATE TABLE payees (origin TEXT PRIMARY KEY, payee BLOB NOT NULL) STRICT, WITHOUT ROWID;
 
 CREATE TABLE channels (
@@ -80,3 +98,4 @@ CREATE TABLE events (
   at_ms INTEGER NOT NULL, kind TEXT NOT NULL, channel BLOB NOT NULL, detail TEXT NOT NULL
 ) STRICT;
 """
+SCHEMA: Final = _SCHEMA_2 + TRANSFERS

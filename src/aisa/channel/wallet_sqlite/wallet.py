@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Generator, Sequence
+from collections.abc import Collection, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -30,10 +30,11 @@ from aisa.channel.wallet import (
     WalletReceipt,
     WalletSession,
 )
-from aisa.channel.wallet_sqlite import call_row, channel_row, lane_row
+from aisa.channel.wallet_sqlite import call_row, channel_row, lane_row, transfer_row
 from aisa.channel.wallet_sqlite.database import Database, alone
 from aisa.channel.wallet_sqlite.instance import Instance
 from aisa.channel.wallet_sqlite.row import channel_of, event_of, receipt_of
+from aisa.channel.wallet_transfer import TransferState, WalletTransfer
 from aisa.protocol.aip import DepositStatement, LaneClosed
 
 
@@ -242,10 +243,39 @@ class SqliteWallet:
             for call in calls:
                 call_row.put_call(db, call)
 
-    def unknown_spends(self) -> list[UnknownSpend]:
+    def begin_transfer(
+        self, plan: WalletTransfer, limits: Limits, *, flying: Collection[bytes] = ()
+    ) -> WalletTransfer:
+        """Write a transfer down before it is signed, and count its units as spent."""
+        with self._commit("transfer") as db:
+            owner = self._instance.name
+            return transfer_row.begin_transfer(db, plan, limits, owner, self._is_free(flying))
+
+    def _is_free(self, flying: Collection[bytes]) -> transfer_row.Free:
+        return transfer_row.free_of(self._instance.name, flying, self._instance.is_dead)
+
+    def find_transfer(self, call_id: str) -> WalletTransfer | None:
+        """Return the transfer of a call."""
+        with self._db.read() as db:
+            return transfer_row.find_transfer(db, call_id)
+
+    def finish_transfer(self, nonce: bytes, state: TransferState, *, chain_tx: str = "") -> None:
+        """Note what became of a transfer."""
+        with self._commit("transferred") as db:
+            transfer_row.finish_transfer(db, nonce, state, chain_tx)
+
+    def open_transfers(self) -> list[WalletTransfer]:
+        """Return the transfers that may have been carried out or may still be."""
+        with self._db.read() as db:
+            return transfer_row.open_transfers(db)
+
+    def unknown_spends(self, *, flying: Collection[bytes] = ()) -> list[UnknownSpend]:
         """Return everything that may be charged without an answer that was kept."""
         with self._db.read() as db:
-            return call_row.unknown_spends(db, self._instance.is_dead)
+            return [
+                *call_row.unknown_spends(db, self._instance.is_dead),
+                *transfer_row.unknown_transfers(db, self._is_free(flying)),
+            ]
 
     def add_receipts(self, receipts: Sequence[WalletReceipt]) -> None:
         """Keep receipts, in one commit."""
