@@ -6,6 +6,7 @@ AisaError
 ├── Unauthenticated       401  SignatureInvalid
 ├── PaymentRequired       402  ChallengeInvalid · ChannelUnknown · VoucherRequired · VoucherRefused · TickRefused
 │                              PriceAboveTick · SessionExpired · LaneClosed · StatementRefused · HubNotListed · CapExceeded
+│                              PaymentInvalid · SettlementPending
 ├── NotAllowed            403  BudgetExceeded · NoCommonNode · OriginRefused · RedirectRefused · ReceiptInvalid
 │                              AnswerTooLarge
 ├── NotFound              404
@@ -167,6 +168,18 @@ class CapExceeded(PaymentRequired):
     """The seller's unredeemed cap for this node is reached; it is redeeming."""
 
     slug, title = "cap-exceeded", "The seller's unredeemed cap is reached"
+
+
+class PaymentInvalid(PaymentRequired):
+    """An x402 payment is not what was asked for, or did not settle; `reason` is x402's word for it."""
+
+    slug, title, retryable = "payment-invalid", "The payment is not accepted", False
+
+
+class SettlementPending(PaymentRequired):
+    """The payment was sent to its network, and is not decided; send the same one again."""
+
+    slug, title = "settlement-pending", "The payment is being settled"
 
 
 class NotAllowed(AisaError):

@@ -25,6 +25,8 @@ SELDOM: Final = {
     "node.facilitated": "an x402 payment was settled: tests/integration/test_node_facilitator.py",
     "node.facilitation": "an x402 payment is to be settled: as above",
     "agent.unknown": "a caller without a call_id goes away before the answer comes",
+    "seller.sale": "a call is paid by x402; tests/integration/test_paywall_x402_kill.py kills there",
+    "seller.settle": "a call is paid by x402; tests/integration/test_paywall_x402_kill.py kills there",
 }
 """Nouns of failpoints that the standard job does not pass by itself, and when they are passed."""
 

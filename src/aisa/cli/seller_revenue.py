@@ -21,7 +21,7 @@ WriteRow: TypeAlias = Callable[[Iterable[object]], object]
 
 COLUMNS: Final = (
     "time", "amount", "currency", "units", "payer", "channel", "lane", "seq", "status", "voided",
-    "redeemed", "network",
+    "redeemed", "network", "reference",
 )  # fmt: skip
 STANDARD_OUTPUT: Final = "-"
 
@@ -113,7 +113,7 @@ def _line(sale: Sale, moment: datetime) -> tuple[object, ...]:
         moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         amount_text(sale.earned, sale.currency), sale.currency, sale.earned, sale.payer.hex(),
         sale.channel.hex(), sale.lane, sale.seq, sale.status, int(sale.is_voided),
-        int(sale.is_redeemed), sale.network,
+        int(sale.is_redeemed), sale.network, sale.reference,
     )  # fmt: skip
 
 

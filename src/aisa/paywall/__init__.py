@@ -4,12 +4,14 @@
 because only it needs uvicorn.
 """
 
+from aisa.client.facilitator_client import TrustedFacilitator
 from aisa.paywall.middleware import PaywallMiddleware
 from aisa.paywall.paid import Paid, PaidCall, charge, paid
 from aisa.paywall.price import FREE, FreeQuota, Price, RequestFacts
 from aisa.paywall.proxy import ReverseProxy
 from aisa.paywall.redeemer import HubClient, Redeemer, Sweep
 from aisa.paywall.seller import Paywall, PaywallOptions, TrustedHub
+from aisa.paywall.x402_offer import X402Offer
 
 __all__ = [
     "FREE",
@@ -25,7 +27,9 @@ __all__ = [
     "RequestFacts",
     "ReverseProxy",
     "Sweep",
+    "TrustedFacilitator",
     "TrustedHub",
+    "X402Offer",
     "charge",
     "paid",
 ]

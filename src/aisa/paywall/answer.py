@@ -16,6 +16,7 @@ from aisa.errors import StoreUnavailable
 from aisa.paywall.asgi import HeaderList, Message, Send, send_problem
 from aisa.paywall.gatherer import Entry
 from aisa.paywall.paid import PaidCall
+from aisa.paywall.price import Price
 from aisa.paywall.till import Till
 from aisa.protocol.aip import ReceiptLeaf
 from aisa.protocol.aip.receipt import NO_DIGEST
@@ -96,7 +97,7 @@ class PaidAnswer:
             return
         kind = message["type"]
         if kind == _START:
-            if self._is_charged(message["status"]):
+            if is_charged(message["status"], self._paid.price):
                 self._start = message
                 return
             self.release()
@@ -123,12 +124,6 @@ class PaidAnswer:
         if units:
             await self._till.void(self._call, units)
 
-    def _is_charged(self, status: int) -> bool:
-        # A redirect serves nothing, and a payment is not carried on to where it points.
-        if 100 <= status < 300 or status == 304:
-            return True
-        return 400 <= status < 500 and self._paid.price.charge_client_errors
-
     async def _body(self, message: Message) -> None:
         body = message.get("body", b"")
         if self._start is None:  # a broken application; the server says so
@@ -145,7 +140,7 @@ class PaidAnswer:
             return
         if self._parts is None:
             self._parts = []
-            self._room = _declared_size(self._start)
+            self._room = declared_size(self._start, KEPT_BYTES_MAX)
         self._room -= len(body)
         if self._room < 0:
             await self._stream(message)
@@ -170,7 +165,7 @@ class PaidAnswer:
         kept = b""
         if len(body) <= KEPT_BYTES_MAX:
             with suppress(TypeError):  # headers that no server can send either
-                kept = _encoder.encode((status, out["headers"], body))
+                kept = pack_answer(status, out["headers"], body)
         self._add_receipt(out, digest, at_ms)
         return Entry(self._call, self._paid.units, status, digest, kept)
 
@@ -258,6 +253,19 @@ class PaidAnswer:
         out["headers"] += self._cors
 
 
+def is_charged(status: int, price: Price) -> bool:
+    """Whether an answer of this status is paid for."""
+    # A redirect serves nothing, and a payment is not carried on to where it points.
+    if 100 <= status < 300 or status == 304:
+        return True
+    return 400 <= status < 500 and price.charge_client_errors
+
+
+def pack_answer(status: int, headers: HeaderList, body: bytes) -> bytes:
+    """Return an answer as `send_kept` reads it; raises TypeError for headers that are none."""
+    return _encoder.encode((status, headers, body))
+
+
 async def send_kept(send: Send, packed: bytes, headers: HeaderList) -> None:
     """Send an answer again as it was sent before; `headers` are those that were not kept."""
     kept = _decoder.decode(packed)
@@ -265,10 +273,10 @@ async def send_kept(send: Send, packed: bytes, headers: HeaderList) -> None:
     await send({"type": _BODY, "body": kept.body})
 
 
-def _declared_size(start: Message) -> int:
-    """How much may be held back: the declared length, if it is one that will be kept."""
+def declared_size(start: Message, bytes_max: int) -> int:
+    """How much may be held back: the declared length, if it is at most `bytes_max`."""
     for name, value in start.get("headers", ()):
-        if name.lower() == b"content-length" and value.isdigit() and len(value) <= 6:
+        if name.lower() == b"content-length" and value.isdigit() and len(value) <= 9:
             size = int(value)
-            return size if size <= KEPT_BYTES_MAX else 0
+            return size if size <= bytes_max else 0
     return 0

@@ -11,7 +11,9 @@ from aisa.errors import (
     BodyTooLarge,
     BodyTooSlow,
     CapExceeded,
+    RailUnavailable,
     RateLimited,
+    SettlementPending,
     StoreUnavailable,
 )
 from aisa.protocol.problem import CONTENT_TYPE, problem_of
@@ -24,13 +26,15 @@ App: TypeAlias = "Callable[[Scope, Receive, Send], Awaitable[None]]"
 HeaderList: TypeAlias = "list[tuple[bytes, bytes]]"
 
 BODY_TIMEOUT_S: Final = 30.0
+_WAIT: Final = (CapExceeded, RailUnavailable, RateLimited, SettlementPending, StoreUnavailable)
 EXPOSED: Final = (
     b"access-control-expose-headers",
     b"WWW-Authenticate, Payment-Receipt, PAYMENT-REQUIRED, PAYMENT-RESPONSE, Retry-After",
 )
 ALLOWED: Final = (
     b"access-control-allow-headers",
-    b"Content-Type, Payment-Tick, Payment-Voucher, Payment-Authorization, Accept-Payment",
+    b"Content-Type, Payment-Tick, Payment-Voucher, Payment-Authorization, Accept-Payment,"
+    b" PAYMENT-SIGNATURE",
 )
 
 
@@ -51,7 +55,7 @@ async def send_problem(send: Send, error: AisaError, headers: HeaderList) -> Non
         (b"content-type", CONTENT_TYPE.encode()),
         (b"cache-control", b"no-store"),
     ]
-    if isinstance(error, (CapExceeded, RateLimited, StoreUnavailable)):
+    if isinstance(error, _WAIT):
         own.append((b"retry-after", str(error.facts.get("retry_after_s", 1)).encode()))
     if isinstance(error, BodyTooSlow):
         own.append((b"connection", b"close"))

@@ -10,7 +10,6 @@ import asyncio
 from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any, Final
-from urllib.parse import quote
 
 from aisa.channel.payee import PayeeCall, Repeat
 from aisa.channel.store import StoredCharge
@@ -32,7 +31,6 @@ from aisa.errors import (
 from aisa.money import Amount
 from aisa.paywall.answer import PaidAnswer, send_kept
 from aisa.paywall.asgi import (
-    EXPOSED,
     App,
     Disconnected,
     HeaderList,
@@ -44,6 +42,7 @@ from aisa.paywall.asgi import (
     send_bytes,
     send_problem,
 )
+from aisa.paywall.incoming import Incoming
 from aisa.paywall.limiter import peer_name
 from aisa.paywall.page import HEADERS, page, wants_page
 from aisa.paywall.paid import CURRENT, Paid, PaidCall
@@ -51,75 +50,15 @@ from aisa.paywall.price import FREE, Price, RequestFacts, check_currency
 from aisa.paywall.pricelist import PriceList, add_marked_routes, price_list
 from aisa.paywall.seller import Paywall
 from aisa.paywall.till import ANSWER_KEPT_MS
+from aisa.paywall.x402_guard import SIGNATURE_HEADER, X402Guard
+from aisa.paywall.x402_offer import url_of
+from aisa.paywall.x402_payment import reason_of
 from aisa.protocol.aip import Tick, Voucher, request_digest
 from aisa.protocol.aip.tick import EMPTY_BODY_DIGEST
 
 HEAD_BYTES_MAX: Final = 16 * 1024
-_READ: Final = frozenset(
-    {
-        b"payment-tick",
-        b"payment-voucher",
-        b"payment-authorization",
-        b"accept",
-        b"accept-payment",
-        b"content-length",
-        b"transfer-encoding",
-        b"origin",
-    }
-)
 # These come only after a good MAC: a payer that must raise its ceiling is not a stranger.
 _PROVEN: Final = (AnswerGone, CapExceeded, LaneClosed, PriceAboveTick, VoucherRequired)
-_BODILESS: Final = frozenset({"GET", "HEAD"})
-# What a URL may hold as it is; the path was escaped by whoever sent it.
-_SAFE_IN_URL: Final = "/?#[]@!$&'()*+,;=%:~"
-
-
-class _Request:
-    """What the paywall reads of one request."""
-
-    __slots__ = ("found", "head_bytes", "method", "path", "scope")
-
-    def __init__(self, scope: Scope, method: str, path: str) -> None:
-        self.scope = scope
-        self.method = method
-        self.path = path
-        self.found: dict[bytes, bytes] = {}
-        size = 0
-        for name, value in scope["headers"]:
-            size += len(name) + len(value)
-            if name in _READ:
-                self.found[name] = value
-        self.head_bytes = size
-
-    @property
-    def has_body(self) -> bool:
-        length = self.found.get(b"content-length")
-        return (
-            (length is not None and length != b"0")
-            or b"transfer-encoding" in self.found
-            # From HTTP/2 on a body may come without a word in the head.
-            or (
-                self.method not in _BODILESS
-                and not self.scope.get("http_version", "").startswith("1")
-            )
-        )
-
-    @property
-    def peer(self) -> str:
-        client = self.scope.get("client")
-        return peer_name(client[0]) if client else "unknown"
-
-    def text(self, name: bytes) -> str | None:
-        value = self.found.get(name)
-        return None if value is None else value.decode("latin-1")
-
-    def cors(self) -> HeaderList:
-        return [EXPOSED] if b"origin" in self.found else []
-
-    def target(self) -> bytes:
-        raw_path: bytes = self.scope.get("raw_path") or self.scope["path"].encode()
-        query: bytes = self.scope.get("query_string") or b""
-        return raw_path + b"?" + query if query else raw_path
 
 
 class PaywallMiddleware:
@@ -140,6 +79,7 @@ class PaywallMiddleware:
         self.paywall = paywall
         self._listed = price_list(prices or {})
         self._prices: PriceList | None = None
+        self._x402 = X402Guard(app, paywall, self._refuse, self._units_max)
         self._session_path = paywall.session_path
         self._receipts_path = paywall.session_path + "/receipts"
         # FastAPI puts its own root path into the scope only after us.
@@ -164,7 +104,7 @@ class PaywallMiddleware:
         method: str = scope["method"]
         price = prices.find(path, method)
         if price is not None:
-            await self._guard(_Request(scope, method, path), price, receive, send)
+            await self._guard(Incoming(scope, method, path), price, receive, send)
         elif path.startswith(self._session_path) and path in (
             self._session_path,
             self._receipts_path,
@@ -194,7 +134,7 @@ class PaywallMiddleware:
         await receive()
         await send({"type": "websocket.close", "code": 1008, "reason": "paid by HTTP calls only"})
 
-    async def _guard(self, request: _Request, price: Price, receive: Receive, send: Send) -> None:
+    async def _guard(self, request: Incoming, price: Price, receive: Receive, send: Send) -> None:
         """Answer a request to a priced route; every deliberate error becomes its problem."""
         paywall = self.paywall
         if request.head_bytes > HEAD_BYTES_MAX:
@@ -202,6 +142,9 @@ class PaywallMiddleware:
             await send_problem(send, error, [(b"connection", b"close"), *request.cors()])
             return
         if b"payment-tick" not in request.found:
+            if SIGNATURE_HEADER in request.found and paywall.x402 is not None:
+                await self._x402.serve(request, price, receive, send)
+                return
             if not self._is_free(request, price):
                 await self._refuse(request, price, send, PaymentRequired(), is_unpaid=True)
                 return
@@ -240,7 +183,7 @@ class PaywallMiddleware:
             headers = [(b"payment-receipt", paywall.till.receipt(tick, outcome)), *request.cors()]
             await send_kept(send, outcome.charge.answer, headers)
 
-    def _check_payer(self, request: _Request, tick: Tick) -> None:
+    def _check_payer(self, request: Incoming, tick: Tick) -> None:
         """Check, before a body is read, that it may be paid for: strangers' bodies are not read."""
         credential = request.text(b"payment-authorization")
         if credential is None:
@@ -249,7 +192,7 @@ class PaywallMiddleware:
             self.paywall.desk.read_open(credential, self.paywall.clock() // 1000)
 
     def _admit(
-        self, request: _Request, tick: Tick, digest: bytes, units: int
+        self, request: Incoming, tick: Tick, digest: bytes, units: int
     ) -> PayeeCall | Repeat | StoredCharge:
         """Return the admitted call, the charge that its repeat is told again, or whom to wait for."""
         paywall, till = self.paywall, self.paywall.till
@@ -294,7 +237,7 @@ class PaywallMiddleware:
         return stored
 
     async def _serve(
-        self, request: _Request, price: Price, call: PayeeCall, receive: Receive, send: Send
+        self, request: Incoming, price: Price, call: PayeeCall, receive: Receive, send: Send
     ) -> None:
         paywall = self.paywall
         payer = call.channel.payer
@@ -324,7 +267,7 @@ class PaywallMiddleware:
         await answer.leave()
 
     async def _serve_free(
-        self, request: _Request, price: Price, receive: Receive, send: Send
+        self, request: Incoming, price: Price, receive: Receive, send: Send
     ) -> None:
         token = CURRENT.set(PaidCall(price, b"", 0))
         try:
@@ -332,7 +275,7 @@ class PaywallMiddleware:
         finally:
             CURRENT.reset(token)
 
-    def _is_free(self, request: _Request, price: Price) -> bool:
+    def _is_free(self, request: Incoming, price: Price) -> bool:
         free = price.free
         return (
             free is not None
@@ -342,7 +285,7 @@ class PaywallMiddleware:
             )
         )
 
-    def _units_max(self, request: _Request, price: Price) -> int:
+    def _units_max(self, request: Incoming, price: Price) -> int:
         if price.compute is None:
             return price.units_max
         scope = request.scope
@@ -350,7 +293,7 @@ class PaywallMiddleware:
         facts = RequestFacts.of(request.method, request.path, query, scope["headers"], request.peer)
         return price.units_of(price.compute(facts))
 
-    def _units_offered(self, request: _Request, price: Price) -> int:
+    def _units_offered(self, request: Incoming, price: Price) -> int:
         """The price to name in a 402: the route's maximum if it cannot be computed yet."""
         try:
             return self._units_max(request, price)
@@ -360,11 +303,18 @@ class PaywallMiddleware:
             return price.units_max
 
     async def _refuse(
-        self, request: _Request, price: Price, send: Send, error: AisaError, *, is_unpaid: bool
+        self,
+        request: Incoming,
+        price: Price,
+        send: Send,
+        error: AisaError,
+        *,
+        is_unpaid: bool,
+        more: HeaderList | None = None,
     ) -> None:
         paywall = self.paywall
         now_ms = paywall.clock()
-        headers = request.cors()
+        headers = [*(more or ()), *request.cors()]
         wait_s = paywall.limiter.take(request.peer, now_ms) if is_unpaid else 0
         if wait_s:
             limited = RateLimited("too many requests without payment", retry_after_s=wait_s)
@@ -374,6 +324,11 @@ class PaywallMiddleware:
             accept = request.text(b"accept-payment")
             units = self._units_offered(request, price)
             headers += paywall.desk.headers(units, price.description, accept, now_ms // 1000)
+            if paywall.x402 is not None:
+                url = url_of(paywall.origin, request.target())
+                required = paywall.x402.header(price, units, url, reason_of(error))
+                if required is not None:
+                    headers.append((b"payment-required", required))
             if type(error) is PaymentRequired and wants_page(
                 request.method, request.text(b"accept")
             ):
@@ -382,9 +337,9 @@ class PaywallMiddleware:
                 return
         await send_problem(send, error, headers)
 
-    def _page(self, request: _Request, price: Price, units: int) -> bytes:
+    def _page(self, request: Incoming, price: Price, units: int) -> bytes:
         return page(
-            self.paywall.origin + quote(request.target(), safe=_SAFE_IN_URL),
+            url_of(self.paywall.origin, request.target()),
             Amount(units, price.currency),
             is_most=price.is_stated_later
             or (price.compute is not None and units == price.units_max),
@@ -401,6 +356,8 @@ class PaywallMiddleware:
             self._listed.add(path, FREE)
         for price in self._listed.prices():
             check_currency(price, self.paywall.currency)
+            if self.paywall.x402 is not None:
+                self.paywall.x402.check(price)
         await self.paywall.start()
         self._prices = self._listed
         return self._listed
@@ -420,7 +377,7 @@ class PaywallMiddleware:
         await self.app(scope, receive_and_start, stop_and_send)
 
 
-def _tick(request: _Request) -> Tick:
+def _tick(request: Incoming) -> Tick:
     try:
         return Tick.decode(request.found[b"payment-tick"].decode("latin-1"))
     except MalformedMessage as error:

@@ -127,6 +127,7 @@ def paid(
     free: FreeQuota | None = None,
     body_bytes_max: int = BODY_BYTES_MAX,
     description: str = "",
+    mime_type: str = "",
 ) -> Paid:
     """Mark an endpoint as paid: `@paid("0.0001 aiUSD")` below the route, or `Depends(paid(…))`.
 
@@ -145,5 +146,6 @@ def paid(
             free=free,
             body_bytes_max=body_bytes_max,
             description=description,
+            mime_type=mime_type,
         )
     )

@@ -66,6 +66,7 @@ class Price:
     free: FreeQuota | None = None
     body_bytes_max: int = BODY_BYTES_MAX
     description: str = ""
+    mime_type: str = ""
 
     def units_of(self, amount: Amount | str) -> int:
         """Return the units of an amount that a handler or a computation states.
@@ -94,11 +95,13 @@ def price_of(
     free: FreeQuota | None = None,
     body_bytes_max: int = BODY_BYTES_MAX,
     description: str = "",
+    mime_type: str = "",
 ) -> Price:
     """Return the price of a route.
 
     A text such as `"0.0001 aiUSD"` is fixed. A function of RequestFacts is asked before each call,
     and None leaves it to the handler; both need `at_most`, which is what a tick must allow.
+    `description` and `mime_type` tell x402 clients what they buy.
 
     Raises:
         ConfigInvalid: `at_most` is missing or does not belong.
@@ -121,6 +124,7 @@ def price_of(
         free,
         body_bytes_max,
         description,
+        mime_type,
     )
 
 

@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 from aisa.channel.payee_check import HubExposure, PayeeRules
 from aisa.channel.payee_session import PayeeExchange
 from aisa.channel.sqlite.store import SqliteChannelStore
-from aisa.channel.store import ChannelStore
 from aisa.client import NodeClient, origin_of
+from aisa.client.facilitator_client import FacilitatorClient
 from aisa.errors import ConfigInvalid, StoreUnavailable
 from aisa.identity import Signer, SigningKey
 from aisa.money import AIUSD, Currency, parse_units
@@ -24,9 +24,12 @@ from aisa.paywall.gatherer import INLINE_MS_MAX
 from aisa.paywall.limiter import DailyQuota, UnpaidLimiter
 from aisa.paywall.offer import OfferDesk, OfferTerms
 from aisa.paywall.redeemer import HubClient, Redeemer, Sweep
+from aisa.paywall.sale_desk import SaleDesk
 from aisa.paywall.sessions import SessionDesk
 from aisa.paywall.till import ANSWER_KEPT_MS, Till
+from aisa.paywall.x402_offer import X402Offer, X402Terms
 from aisa.protocol.aip import Hub, key_of_hub_network
+from aisa.protocol.x402 import PAYMENT_IDENTIFIER
 
 SESSION_PATH: Final = "/aisa/session"
 FEE_PPM_MAX: Final = 10_000
@@ -76,6 +79,7 @@ class PaywallOptions:
     charges_kept_s: int = CHARGES_KEPT_S
     commit: Literal["auto", "inline", "thread"] = "auto"
     body_timeout_s: float = BODY_TIMEOUT_S
+    x402_extensions: tuple[str, ...] = (PAYMENT_IDENTIFIER,)
 
 
 _DEFAULT: Final = PaywallOptions()
@@ -85,13 +89,15 @@ class Paywall:
     """A seller: its file at `store_path`, its 32-byte `seed`, its public `origin`, its hubs.
 
     The origin (`https://api.example`) is what payers see and sign; it is never read from a request.
-    `clock` gives unix milliseconds. `client_of` makes the client of a hub.
+    `x402` are tokens that are taken for single calls beside AIP. `clock` gives unix milliseconds. `client_of` makes the client of a hub,
+    `facilitator_of` that of an offer's facilitators.
 
     Raises:
-        ConfigInvalid: the origin, the path, a hub or the seed cannot work.
+        ConfigInvalid: the origin, the path, a hub, an x402 offer or the seed cannot work.
+        ExtraMissing: there are x402 offers, and the packages for EVM networks are not installed.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - settings, all by name
         self,
         store_path: str | Path,
         seed: bytes,
@@ -99,9 +105,11 @@ class Paywall:
         origin: str,
         hubs: Sequence[TrustedHub],
         currency: Currency = AIUSD,
+        x402: Sequence[X402Offer] = (),
         options: PaywallOptions = _DEFAULT,
         clock: Callable[[], int] = wall_clock_ms,
         client_of: Callable[[TrustedHub, Signer], HubClient] | None = None,
+        facilitator_of: Callable[[X402Offer, Signer], FacilitatorClient] | None = None,
     ) -> None:
         self.origin = origin_of(origin)
         self.origin_bytes = self.origin.encode("ascii")
@@ -125,17 +133,25 @@ class Paywall:
             {hub.network: _exposure(hub, currency) for hub in self._hubs},
             _units_or(options.deposit_min, "0.01", currency),
         )
+        if unknown := set(options.x402_extensions) - {PAYMENT_IDENTIFIER}:
+            raise ConfigInvalid(f"x402 extension {min(unknown)[:80]!r} is not known")
+        self.takes_identifier = PAYMENT_IDENTIFIER in options.x402_extensions
+        self.x402: X402Terms | None = (
+            X402Terms(x402, currency, identifier=self.takes_identifier) if x402 else None
+        )
+        self._facilitator_of = facilitator_of or self._facilitator_client
         self._options = options
         self._client_of = client_of or self._node_client
-        self._store: ChannelStore | None = None
+        self._store: SqliteChannelStore | None = None
         self._starting = asyncio.Lock()
         self._redeemers: dict[str, Redeemer] = {}
         self._pruner: asyncio.Task[None] | None = None
 
     till: Till
-    """Set by `start`, as are `desk` and `sessions`."""
+    """Set by `start`, as are `desk`, `sessions` and, where there are x402 offers, `sales`."""
     desk: OfferDesk
     sessions: SessionDesk
+    sales: SaleDesk
 
     @property
     def is_started(self) -> bool:
@@ -170,6 +186,15 @@ class Paywall:
             self.sessions = SessionDesk(
                 self.till, self.signer, self.limiter, self.clock, self._redeem_soon
             )
+            if self.x402 is not None:
+                clients = {
+                    token: self._facilitator_of(token.offer, self.signer)
+                    for token in self.x402.tokens
+                }
+                self.sales = SaleDesk(
+                    store.sales, self.till.gatherer, clients, self.currency, self.clock
+                )
+                self.sales.start()
             for hub in self._hubs:
                 client = self._client_of(hub, self.signer)
                 self._redeemers[hub.network] = Redeemer(
@@ -193,6 +218,8 @@ class Paywall:
             if self._pruner is not None:
                 self._pruner.cancel()
                 await asyncio.gather(self._pruner, return_exceptions=True)
+            if self.x402 is not None:
+                await self.sales.stop()
             await asyncio.gather(*(redeemer.stop() for redeemer in self._redeemers.values()))
             await self.till.gatherer.close()
             store.close()
@@ -229,6 +256,9 @@ class Paywall:
     def _node_client(self, hub: TrustedHub, signer: Signer) -> HubClient:
         return NodeClient(hub.url, signer, clock=self.clock)
 
+    def _facilitator_client(self, offer: X402Offer, signer: Signer) -> FacilitatorClient:
+        return FacilitatorClient(offer.trusted(), signer, clock=self.clock)
+
     def _hub_due(self, network: str) -> None:
         redeemer = self._redeemers.get(network)
         if redeemer is not None:
@@ -241,12 +271,20 @@ class Paywall:
         # The hub is not listed any more: nobody can be asked, so the channel stays closing.
         return asyncio.get_running_loop().create_future()
 
-    async def _prune(self, store: ChannelStore) -> None:
+    async def _prune(self, store: SqliteChannelStore) -> None:
         def some() -> bool:
             now_ms = self.clock()
+            answers_before_ms = now_ms - ANSWER_KEPT_MS
+            charges_before_ms = now_ms - self._options.charges_kept_s * 1000
+            if self.x402 is not None:
+                store.sales.prune(
+                    answers_before_ms=answers_before_ms,
+                    sales_before_ms=charges_before_ms,
+                    rows_max=_PRUNED_AT_ONCE,
+                )
             return store.prune(
-                answers_before_ms=now_ms - ANSWER_KEPT_MS,
-                charges_before_ms=now_ms - self._options.charges_kept_s * 1000,
+                answers_before_ms=answers_before_ms,
+                charges_before_ms=charges_before_ms,
                 batches_max=_PRUNED_AT_ONCE,
             )
 

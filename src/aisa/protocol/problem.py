@@ -62,6 +62,8 @@ MPP_TYPES: Final[Mapping[str, str]] = {
     "statement-refused": MPP + "verification-failed",
     "hub-not-listed": MPP + "verification-failed",
     "cap-exceeded": MPP + "payment-required",
+    "payment-invalid": MPP + "verification-failed",
+    "settlement-pending": MPP + "payment-required",
 }
 """The MPP type of each 402 of ours, by slug."""
 

@@ -9,11 +9,36 @@ from __future__ import annotations
 
 from typing import Final
 
-VERSION: Final = 4
+VERSION: Final = 5
 PLACES: Final = 1024
 """A charge's rowid is its batch times this, plus its place."""
 
-TABLES: Final = """
+SALES: Final = """
+CREATE TABLE IF NOT EXISTS sale (
+  id BLOB PRIMARY KEY,
+  state INTEGER NOT NULL,
+  at_ms INTEGER NOT NULL,
+  network TEXT NOT NULL,
+  payer BLOB NOT NULL,
+  currency TEXT NOT NULL,
+  units INTEGER NOT NULL,
+  request BLOB NOT NULL,
+  fingerprint BLOB NOT NULL,
+  identifier TEXT NOT NULL,
+  valid_until_s INTEGER NOT NULL,
+  asked BLOB NOT NULL,
+  status INTEGER NOT NULL,
+  answer BLOB NOT NULL,
+  response TEXT NOT NULL,
+  reference TEXT NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX IF NOT EXISTS sale_identifier ON sale (identifier) WHERE identifier != '';
+CREATE INDEX IF NOT EXISTS sale_at ON sale (at_ms);
+CREATE INDEX IF NOT EXISTS sale_settling ON sale (id) WHERE state = 0;
+CREATE INDEX IF NOT EXISTS sale_answered ON sale (at_ms) WHERE answer != x'' AND state = 2;
+"""
+
+TABLES: Final = f"""
 CREATE TABLE meta (name TEXT PRIMARY KEY, value ANY NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE channel (
   number INTEGER PRIMARY KEY,
@@ -73,7 +98,7 @@ CREATE TABLE charge (
   voided INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE UNIQUE INDEX charge_seq ON charge (channel, lane, seq);
-"""
+{SALES}"""
 
 STEPS: Final = (
     "",
@@ -81,6 +106,7 @@ STEPS: Final = (
     "ALTER TABLE batch ADD COLUMN answers BLOB; DROP TABLE answers;",
     "INSERT OR IGNORE INTO meta VALUES ('generation', 0); DELETE FROM meta WHERE name='probe';",
     "ALTER TABLE channel ADD COLUMN escrow BLOB NOT NULL DEFAULT x'';",
+    SALES,
 )
 """What brings a file from the version that is its place here to the next one."""
 
@@ -139,4 +165,19 @@ RAISE_SEQ_FLOORS: Final = (
 SELECT_DEAD_CHANNELS: Final = (
     "SELECT number FROM channel WHERE state = 2 AND changed_ms < ? AND NOT EXISTS"
     " (SELECT 1 FROM charge WHERE charge.channel = channel.number) LIMIT ?"
+)
+
+# Only a sale's own row is written over: another one of the same identifier is an error.
+PUT_SALE: Final = (
+    "INSERT INTO sale VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (id) DO UPDATE SET"
+    " state=excluded.state, at_ms=excluded.at_ms, status=excluded.status,"
+    " answer=excluded.answer, response=excluded.response, reference=excluded.reference"
+)
+SELECT_SETTLING: Final = "SELECT * FROM sale WHERE state = 0 AND id > ? ORDER BY id LIMIT ?"
+FORGET_SALE_ANSWERS: Final = (
+    "UPDATE sale SET answer = x'' WHERE id IN (SELECT id FROM sale"
+    " WHERE answer != x'' AND state = 2 AND at_ms < ? LIMIT ?)"
+)
+FORGET_SALES: Final = (
+    "DELETE FROM sale WHERE id IN (SELECT id FROM sale WHERE at_ms < ? AND state != 0 LIMIT ?)"
 )

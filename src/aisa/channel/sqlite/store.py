@@ -33,6 +33,7 @@ from aisa.channel.sqlite.rows import (
     write,
     write_charged,
 )
+from aisa.channel.sqlite.sales import SqliteSales
 from aisa.channel.store import (
     ChannelRow,
     ChannelState,
@@ -87,6 +88,7 @@ class SqliteChannelStore:
                 self._reader = _connect(path)
                 self._reader.execute("PRAGMA query_only=ON")
                 self._journal = self._open_journal(path.with_name(path.name + ".journal"))
+            self.sales = SqliteSales(self._reader, self._locked_transaction)
         except BaseException:
             os.close(self._owner)
             raise
@@ -277,6 +279,11 @@ class SqliteChannelStore:
                 faults.hit("seller.commit.before")
         if journaled:
             faults.hit("seller.fold.after")
+
+    @contextmanager
+    def _locked_transaction(self) -> Generator[sqlite3.Cursor]:
+        with self._lock, self._transaction() as cursor:
+            yield cursor
 
     @contextmanager
     def _transaction(self) -> Generator[sqlite3.Cursor]:
