@@ -44,7 +44,7 @@ from aisa.protocol.x402 import (
 )
 from aisa.protocol.x402.exact import EXACT, Eip3009Payload, ExactPayload, read_exact_payload
 from aisa.settlement.pull import Pull, PullProblem, SignedTransfer
-from aisa.settlement.rail import Failed, Outcome, Settled
+from aisa.settlement.rail import Failed, FailureReason, Outcome, Settled
 
 KEY_CHARS_MAX: Final = 128
 DUPLICATE: Final = "duplicate_settlement"
@@ -168,7 +168,12 @@ class Facilitator:
             if found.row is None or found.row.stage is not Stage.CLAIMED:
                 self._unfinished.discard(name)
                 continue
-            transfer = self._transfer(FacilitatorRequest.parse(found.row.request))
+            try:
+                transfer = self._transfer(FacilitatorRequest.parse(found.row.request))
+            except (PaymentRefused, MalformedMessage) as error:
+                self._unfinished.discard(name)  # the operator took its token or network away
+                _log.error("a claimed payment cannot be settled here any more: %s", error)
+                continue
             try:
                 await self._carry_out(name, found.version, found.row, transfer)
             except AisaError as error:
@@ -239,7 +244,9 @@ class Facilitator:
         try:
             outcome = await pull.settle(transfer)
         except (InvalidRequest, RailError) as error:
-            # Nothing was sent: whoever has the signature may try again.
+            if await self._was_sent(pull, transfer):
+                raise
+            # Whoever has the signature may try again.
             await self._finish(name, version, Facilitated(Stage.OPEN, "", b""))
             if isinstance(error, InvalidRequest):
                 problem = PullProblem(str(error.facts.get("problem", PullProblem.REFUSED)))
@@ -255,11 +262,18 @@ class Facilitator:
             await self._finish(name, version, finished)
         return _answer(finished, transfer)
 
+    async def _was_sent(self, pull: Pull, transfer: SignedTransfer) -> bool:
+        """Whether an earlier try may have reached the chain: then its claim is nobody else's."""
+        outcome = await pull.look_up_transfer(transfer)
+        return not (isinstance(outcome, Failed) and outcome.reason is FailureReason.NEVER_SENT)
+
     async def _finish(self, name: str, version: int, row: Facilitated) -> None:
         put = PutRecord(names.FACILITATED, name, version, row.encode())
         outcome = await commit(self._store, "facilitated", (put,))
         if outcome.reason is not Reason.RECORD_CHANGED:  # else a caller with the same key was here
             require_applied(outcome)
+        if self._unfinished is not None:
+            self._unfinished.discard(name)
 
     async def _find(self, name: str) -> Found:
         record = await self._store.record(names.FACILITATED, name)
