@@ -1,4 +1,4 @@
-"""One cell of `make interop`: the official client pays the official server, and our node settles it."""
+"""Two cells of `make interop`: the official client pays the official server and ours; our node settles."""
 
 from __future__ import annotations
 
@@ -23,19 +23,22 @@ def cell(client: str, server: str, scheme: str) -> Cell:
 @pytest.mark.network
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_the_official_client_pays_the_official_server(
+def test_the_official_client_pays_the_official_server_and_ours(
     tmp_path: Path, ethereum: EthereumDevnet
 ) -> None:
+    cells = [cell("x402 httpx", name, "exact") for name in ("x402 FastAPI", "AISA paywall")]
     with open_world(ethereum, tmp_path) as world:
-        cells = [cell("x402 httpx", "x402 FastAPI", "exact")]
-        [outcome] = Stage(world).run(cells)
-    assert outcome.failure == ""
-    assert outcome.paid_units == 100
-    assert {name: one.reason for name, one in outcome.refusals.items()} == {
+        official, ours = Stage(world).run(cells)
+    assert (official.failure, ours.failure) == ("", "")
+    assert (official.paid_units, ours.paid_units) == (100, 100)
+    assert {name: one.reason for name, one in official.refusals.items()} == {
         "amount": "invalid_exact_evm_payload_authorization_value_mismatch",
         "payee": "invalid_exact_evm_payload_recipient_mismatch",
         "replay": "invalid_exact_evm_nonce_already_used",
+        "twin": "invalid_exact_evm_nonce_already_used",
         "expired": "invalid_exact_evm_payload_authorization_valid_before",
         "url": "No matching payment requirements",
     }
-    assert outcome.holds
+    assert ours.refusals["replay"].is_repeated
+    assert official.holds
+    assert ours.holds

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
+from tests.interop.environment import OURS
 from tests.interop.scheme import BATCH, CHARGE, EXACT, PERMIT2, SCHEMES, Scheme
 
 Runtime = Literal["python", "javascript"]
@@ -35,6 +36,15 @@ _HASHES: Final = (
     "pympp 0.16.0 ties a payment to keccak256 of JSON [id, realm], mppx 0.11.0 to that of id and "
     "realm in one: neither takes the other's"
 )
+_AGENT_LACKS: Final = {
+    PERMIT2: "AISA's agent signs EIP-3009 only",
+    BATCH: "AISA's agent pays x402 by `exact` only",
+    CHARGE: "AISA's agent pays MPP by sessions of method `aisa` only",
+}
+_PAYWALL_LACKS: Final = {
+    BATCH: "AISA's paywall takes x402 by `exact` only",
+    CHARGE: "AISA's paywall takes MPP by sessions of method `aisa` only",
+}
 _OFFICIAL: Final = (EXACT, PERMIT2)
 _MPP: Final = (EXACT, CHARGE)
 
@@ -42,6 +52,7 @@ CLIENTS: Final = (
     Peer("x402 httpx", "python", "x402", "x402_httpx", _OFFICIAL, {BATCH: _BATCH}),
     Peer("x402 requests", "python", "x402", "x402_requests", _OFFICIAL, {BATCH: _BATCH}),
     Peer("@x402/fetch", "javascript", "x402", "x402_fetch", _OFFICIAL, {BATCH: _BATCH}),
+    Peer("AISA agent", "python", OURS, "aisa_agent", (EXACT,), _AGENT_LACKS),
     Peer("pympp", "python", "pympp", "mpp_httpx", (CHARGE,)),
     Peer("mppx", "javascript", "mppx", "mpp_fetch", (CHARGE,)),
 )
@@ -49,6 +60,7 @@ SERVERS: Final = (
     Peer("x402 FastAPI", "python", "x402", "x402_fastapi", _OFFICIAL, {BATCH: _BATCH}),
     Peer("x402 Flask", "python", "x402", "x402_flask", _OFFICIAL, {BATCH: _BATCH}),
     Peer("@x402/express", "javascript", "x402", "x402_express", _OFFICIAL, {BATCH: _BATCH}),
+    Peer("AISA paywall", "python", OURS, "aisa_seller", _OFFICIAL, _PAYWALL_LACKS),
     Peer("pympp", "python", "pympp", "mpp_starlette", _MPP),
     Peer("mppx", "javascript", "mppx", "mpp_node", _MPP),
 )

@@ -6,8 +6,9 @@ import fcntl
 import os
 import shutil
 import subprocess
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -15,6 +16,9 @@ from typing import Final
 from aisa.devnet.toolchain import Say, node, npm_folder, say_on_stderr
 from aisa.errors import RailUnavailable
 from tests.interop.locks import HERE, ROOT, npm_package, python_lock
+
+OURS: Final = "aisa"
+"""The environment that this runs in."""
 
 PEERS: Final = HERE / "peers"
 _FOLDER: Final = ROOT / ".venv-peers"
@@ -29,6 +33,8 @@ def python(name: str, say: Say = say_on_stderr) -> Path:
     Raises:
         RailUnavailable: it could not be installed, with the last words of the installer.
     """
+    if name == OURS:
+        return Path(sys.executable)
     venv, lock = _FOLDER / name, python_lock(name)
     _FOLDER.mkdir(exist_ok=True)
     with _alone(_FOLDER / f"{name}.lock"):
@@ -90,7 +96,7 @@ def _failure(command: list[str], environ: dict[str, str]) -> str:
 
 
 @contextmanager
-def _alone(lock: Path) -> Iterator[None]:
+def _alone(lock: Path) -> Generator[None]:
     """Hold a lock file, so that two processes do not install the same thing."""
     with lock.open("a") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)

@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
-REFUSALS: Final = ("amount", "payee", "replay", "expired", "url")
-"""What a seller must refuse: another amount, another payee, the same payment twice, a payment whose
-time is over, and one that was made for another address."""
+REFUSALS: Final = ("amount", "payee", "replay", "twin", "expired", "url")
+"""What a seller must refuse: another amount, another payee, the same payment twice, the same payment
+at another address of that price, one whose time is over, and one that was made for another price."""
+
+REPEATED: Final = 200
+"""The status of an answer that is given again, and not sold again, to whoever paid for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,11 +20,14 @@ class Refusal:
     status: int
     earned_units: int
     reason: str = ""
+    is_repeated: bool = False
 
     @property
     def holds(self) -> bool:
         """Nothing was sold and nothing was taken."""
-        return 400 <= self.status < 500 and self.earned_units == 0
+        return self.earned_units == 0 and (
+            400 <= self.status < 500 or (self.status == REPEATED and self.is_repeated)
+        )
 
 
 @dataclass(slots=True)

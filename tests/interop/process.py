@@ -34,6 +34,8 @@ class PeerProcess:
         self._lines: queue.Queue[str] = queue.Queue()
         self._process: subprocess.Popen[str] | None = None
         self.url = ""
+        self.address = ""
+        """Whom the peer pays from, if it chose its key itself."""
 
     def __enter__(self) -> Self:
         environ = {name: value for name, value in os.environ.items() if not _is_proxy(name)}
@@ -49,10 +51,11 @@ class PeerProcess:
         assert self._process.stdout is not None
         threading.Thread(target=self._read, args=(self._process.stdout,), daemon=True).start()
         try:
-            self.url = str(self._next(READY_S).get("url", ""))
+            hello = self._next(READY_S)
         except BaseException:
             self.stop()
             raise
+        self.url, self.address = str(hello.get("url", "")), str(hello.get("address", ""))
         return self
 
     def __exit__(
@@ -99,7 +102,8 @@ class PeerProcess:
             raise PeerFailed(f"it said nothing in {within_s:.0f} s: {self._last_words()}") from None
         if not line:
             raise PeerFailed(f"it has ended: {self._last_words()}")
-        return json.loads(line)  # type: ignore[no-any-return]
+        answer: dict[str, Any] = json.loads(line)
+        return answer
 
     def _read(self, pipe: IO[str]) -> None:
         with contextlib.suppress(ValueError, OSError):  # closed by `stop`

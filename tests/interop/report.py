@@ -46,7 +46,11 @@ def _row(one: Outcome) -> tuple[str, ...]:
 
 def _refused(one: Outcome, name: str) -> str:
     refusal = one.refusals.get(name)
-    return "?" if refusal is None else str(refusal.status) if refusal.holds else "NOT REFUSED"
+    if refusal is None:
+        return "?"
+    if not refusal.holds:
+        return "NOT REFUSED"
+    return "repeated" if refusal.is_repeated else str(refusal.status)
 
 
 def _notes(outcomes: Sequence[Outcome]) -> list[str]:

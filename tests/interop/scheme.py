@@ -21,6 +21,11 @@ class Scheme:
     token: str
 
     @property
+    def twin_path(self) -> str:
+        """Another address of the seller, at the same price."""
+        return f"{self.path}-twin"
+
+    @property
     def dear_path(self) -> str:
         """Another address of the seller, at another price."""
         return f"{self.path}-dear"

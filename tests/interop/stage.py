@@ -38,6 +38,7 @@ class Stage:
                 if peer.name not in started:
                     process = self._process(peer, "client", self._payer_settings(peer))
                     started[peer.name] = clients.enter_context(process)
+                    self._world.fill(self._payer(peer, process))
                 return started[peer.name]
 
             for server, of_server in groupby(cells, lambda cell: cell.server):
@@ -60,13 +61,17 @@ class Stage:
                     if running is None:
                         process = self._process(server, "server", self._seller_settings(server))
                         running = stack.enter_context(process)
-                    payer = self._world.purse(cell.client.name).address
-                    trial = Trial(self._world, cell, client(cell.client), running, payer, seller)
+                    paying = client(cell.client)
+                    payer = self._payer(cell.client, paying)
+                    trial = Trial(self._world, cell, paying, running, payer, seller)
                 except PeerFailed as error:
                     outcome.failure = str(error)
                     yield outcome
                 else:
                     yield trial.run()
+
+    def _payer(self, peer: Peer, process: PeerProcess) -> str:
+        return process.address or self._world.purse(peer.name).address
 
     def _process(self, peer: Peer, role: str, settings: dict[str, Any]) -> PeerProcess:
         if peer.runtime == "python":
@@ -83,6 +88,7 @@ class Stage:
             "network": network,
             "chain_id": int(network.partition(":")[2]),
             "token": self._world.token(EXACT.token),
+            "scratch": str(self._world.scratch),
         }
 
     def _payer_settings(self, peer: Peer) -> dict[str, Any]:
@@ -97,6 +103,8 @@ class Stage:
         return {
             **self._shared_settings(),
             "facilitator": self._world.facilitator,
+            "node": self._world.node,
+            "node_network": self._world.node_network,
             "pay_to": _seller(peer),
             "secret": SECRET,
             "routes": [route for scheme in schemes for route in self._routes(scheme)],
@@ -107,7 +115,8 @@ class Stage:
         extra = {"name": token["name"], "version": token["version"]}
         if scheme is PERMIT2:
             extra = {"assetTransferMethod": "permit2"}
-        for path, units in ((scheme.path, UNITS), (scheme.dear_path, DEAR_UNITS)):
+        prices = {scheme.path: UNITS, scheme.twin_path: UNITS, scheme.dear_path: DEAR_UNITS}
+        for path, units in prices.items():
             yield {
                 "path": path,
                 "amount": str(units),

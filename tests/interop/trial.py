@@ -70,20 +70,24 @@ class Trial:
         late = self._signed(dialect.changed(late_offer, seconds=SHORT_S))
         late_at = time.monotonic() + SHORT_S + 1
 
-        for name, change in (("amount", {"units": UNITS - 1}), ("payee", {"pay_to": OTHER_PAYEE})):
-            offer = self._offer()
-            signed = self._signed(dialect.changed(offer, **change))
-            outcome.refusals[name] = self._sent(dialect.as_answer_to(offer, signed), scheme.path)
+        offer = self._offer()
+        for name, other in (
+            ("amount", dialect.changed(offer, units=UNITS - 1)),
+            ("payee", dialect.changed(offer, pay_to=OTHER_PAYEE)),
+        ):
+            signed = dialect.as_answer_to(offer, self._signed(other))
+            outcome.refusals[name] = self._sent(signed, scheme.path)
 
         elsewhere = self._signed(self._offer())
         outcome.refusals["url"] = self._sent(elsewhere, scheme.dear_path)
 
         offer = self._offer()
         once = dialect.as_answer_to(offer, self._signed(offer))
-        first = self._sent(once, scheme.path)
-        if (first.status, first.earned_units) != (OK, UNITS):
-            raise NotPaid(f"a payment to be repeated was answered {first}")
-        outcome.refusals["replay"] = self._sent(once, scheme.path)
+        before, answer = self._earned, self._get(scheme.path, once)
+        if (answer.status_code, self._earned - before) != (OK, UNITS):
+            raise NotPaid(f"a payment to be repeated: {answer.status_code} {answer.text[:300]}")
+        outcome.refusals["replay"] = self._sent(once, scheme.path, sold=answer.text)
+        outcome.refusals["twin"] = self._sent(once, scheme.twin_path)
 
         time.sleep(max(0.0, late_at - time.monotonic()))
         outcome.refusals["expired"] = self._sent(
@@ -100,11 +104,13 @@ class Trial:
         headers: Headers = self.client.ask(do="sign", offer=offer)["headers"]
         return headers
 
-    def _sent(self, headers: Headers, path: str) -> Refusal:
+    def _sent(self, headers: Headers, path: str, sold: str = "") -> Refusal:
+        """Send a payment; `sold` is what it bought before, of which every sale has a number."""
         before = self._earned
         answer = self._get(path, headers)
         reason = "" if answer.status_code == OK else self._dialect.reason(answer)
-        return Refusal(answer.status_code, self._earned - before, reason)
+        earned = self._earned - before
+        return Refusal(answer.status_code, earned, reason, bool(sold) and answer.text == sold)
 
     def _get(self, path: str, headers: Headers) -> httpx2.Response:
         url = self.server.url + path

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from aisa.devnet.ethereum.devnet import EthereumDevnet
-from aisa.identity import EvmKey
+from aisa.identity import EvmKey, SigningKey
 from aisa.node.assemble import treasuries
 from aisa.node.config import load_config
 from aisa.node.initialise import init_node
 from aisa.node.key import open_seed
+from aisa.protocol.aip import hub_network
 from aisa.protocol.eip712 import UINT256_MAX, address_word, uint_word
 from aisa.protocol.evm_address import format_address
 from aisa.protocol.permit2 import PERMIT2
@@ -30,6 +31,9 @@ reconcile_ms = 100
 facilitator = "open"
 
 [[currency]]
+code = "aiUSD"
+
+[[currency]]
 code = "USDC"
 
 [[currency]]
@@ -41,6 +45,7 @@ network = "{network}"
 rpc_urls = ["{url}"]
 confirmations = 1
 {tokens}"""
+_CURRENCIES: Final = {"aiUSD": "aiUSD", "test-USDC": "USDC", "test-USDT": "USDT"}
 _TOKEN: Final = """
 [[rail.token]]
 symbol = "{symbol}"
@@ -60,28 +65,37 @@ class Purse:
 
 
 class World:
-    """A chain and a facilitator.
+    """A chain and a node on it.
 
     Args:
         devnet: the chain.
-        facilitator: where a node answers `/verify` and `/settle`.
+        node: where the node is; `/verify` and `/settle` are under `/x402`.
+        node_network: the name of the node.
         scratch: a folder for logs.
     """
 
-    def __init__(self, devnet: EthereumDevnet, facilitator: str, scratch: Path) -> None:
+    def __init__(self, devnet: EthereumDevnet, node: str, node_network: str, scratch: Path) -> None:
         self.devnet = devnet
-        self.facilitator = facilitator
+        self.node = node
+        self.node_network = node_network
         self.scratch = scratch
 
+    @property
+    def facilitator(self) -> str:
+        """Where a seller's payments are checked and settled."""
+        return f"{self.node}/x402"
+
     def purse(self, name: str) -> Purse:
-        """The purse of a payer, with tokens of both kinds and Permit2 allowed to take the second."""
+        """A purse that is always the same for a name."""
         seed = hashlib.sha256(f"interop {name}".encode()).digest()
-        address = format_address(EvmKey(seed).address)
+        return Purse("0x" + seed.hex(), format_address(EvmKey(seed).address))
+
+    def fill(self, address: str) -> None:
+        """Give an account tokens of both kinds, and let Permit2 take the second from it."""
         for symbol in ("test-USDC", "test-USDT"):
             if not held(self.devnet, symbol, address):
                 self.devnet.faucet.give_token(symbol, address, GIFT_UNITS)
         self._allow_permit2("test-USDT", address)
-        return Purse("0x" + seed.hex(), address)
 
     def units(self, symbol: str, address: str) -> int:
         """What an account has of a token, by the chain."""
@@ -112,7 +126,7 @@ class World:
 
 
 @contextmanager
-def open_world(devnet: EthereumDevnet, scratch: Path) -> Iterator[World]:
+def open_world(devnet: EthereumDevnet, scratch: Path) -> Generator[World]:
     """Start a node on the chain that settles for whoever asks; it is stopped at the end."""
     folder = scratch / "node"
     folder.mkdir(parents=True)
@@ -121,12 +135,13 @@ def open_world(devnet: EthereumDevnet, scratch: Path) -> Iterator[World]:
     for _, address in treasuries(config, open_seed(config, None)):
         devnet.control.set_balance(address, WEI)
     with NodeProcess(folder) as node:
-        yield World(devnet, f"{node.url}/x402", scratch)
+        key = SigningKey(open_seed(config, None)).public_key
+        yield World(devnet, node.url, hub_network(key), scratch)
 
 
 def _config(devnet: EthereumDevnet) -> str:
     tokens = [
         _TOKEN.format(symbol=symbol, asset=devnet.token(symbol).asset, currency=currency)
-        for symbol, currency in (("test-USDC", "USDC"), ("test-USDT", "USDT"))
+        for symbol, currency in _CURRENCIES.items()
     ]
     return _CONFIG.format(network=devnet.network, url=devnet.url, tokens="".join(tokens))

@@ -9,6 +9,14 @@ export function say(answer) {
   process.stdout.write(JSON.stringify(answer) + "\n");
 }
 
+let sales = 0;
+
+// What a seller sells: its number tells one sale from the next.
+export function sale() {
+  sales += 1;
+  return { sold: sales };
+}
+
 // Serve on a free loopback port; the server ends when the harness does.
 export function serve(handler) {
   const server = createServer(handler);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import socket
@@ -18,6 +19,14 @@ def say(**answer: Any) -> None:
     sys.stdout.flush()
 
 
+_sales = itertools.count(1)
+
+
+def sale() -> dict[str, Any]:
+    """What a seller sells: its number tells one sale from the next."""
+    return {"sold": next(_sales)}
+
+
 def listener() -> socket.socket:
     """A free loopback port that accepts connections at once."""
     found = socket.create_server(("127.0.0.1", 0), backlog=128)
@@ -31,8 +40,8 @@ def serve(listening: socket.socket) -> None:
     say(url=f"http://127.0.0.1:{listening.getsockname()[1]}")
 
 
-def commands() -> Iterator[dict[str, Any]]:
-    say(ready=True)
+def commands(**about: str) -> Iterator[dict[str, Any]]:
+    say(ready=True, **about)
     for line in sys.stdin:
         yield json.loads(line)
 

@@ -1,7 +1,7 @@
 // mppx behind node:http: `evm/charge` for MPP clients and `exact` for x402 clients at one address.
 
 import { Mppx, NodeListener, Request, evm } from "mppx/server";
-import { serve, settings } from "./line.mjs";
+import { sale, serve, settings } from "./line.mjs";
 
 const { token } = settings;
 const mppx = Mppx.create({
@@ -25,7 +25,7 @@ async function answer(request) {
   if (!(pathname in prices)) return new Response("not found", { status: 404 });
   const paid = await mppx.charge({ amount: prices[pathname], scope: pathname })(request);
   if (paid.status !== 200) return paid.challenge;
-  return paid.withReceipt(Response.json({ sold: "by mppx" }));
+  return paid.withReceipt(Response.json(sale()));
 }
 
 serve(Request.toNodeListener(answer));

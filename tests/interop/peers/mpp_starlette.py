@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uvicorn
-from line import SETTINGS, listener, serve
+from line import SETTINGS, listener, sale, serve
 from mpp.methods.evm import server as evm
 from mpp.server import Mpp
 from mpp.server.decorator import pay
@@ -30,7 +30,7 @@ def build() -> Starlette:
     def sold_at(price: str) -> object:
         @pay(engine.charge(amount=price))
         async def sold(request: Request, credential: object, receipt: object) -> JSONResponse:
-            return JSONResponse({"sold": "by pympp"})
+            return JSONResponse(sale())
 
         return sold
 

@@ -4,7 +4,7 @@ import { HTTPFacilitatorClient } from "@x402/core/server";
 import { ExactEvmScheme } from "@x402/evm/exact/server";
 import { paymentMiddleware, x402ResourceServer } from "@x402/express";
 import express from "express";
-import { serve, settings } from "./line.mjs";
+import { sale, serve, settings } from "./line.mjs";
 
 const { facilitator, network, pay_to: payTo } = settings;
 const server = new x402ResourceServer(new HTTPFacilitatorClient({ url: facilitator }));
@@ -18,5 +18,5 @@ for (const { path, amount, asset, extra } of settings.routes) {
 
 const app = express();
 app.use(paymentMiddleware(table, server));
-for (const { path } of settings.routes) app.get(path, (_, response) => response.json({ sold: "by Express" }));
+for (const { path } of settings.routes) app.get(path, (_, response) => response.json(sale()));
 serve(app);

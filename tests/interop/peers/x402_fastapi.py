@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uvicorn
 from fastapi import FastAPI
-from line import SETTINGS, listener, serve
+from line import SETTINGS, listener, sale, serve
 from x402 import x402ResourceServer
 from x402.http import FacilitatorConfig, HTTPFacilitatorClient
 from x402.http.middleware.fastapi import PaymentMiddlewareASGI
@@ -17,8 +17,8 @@ def build() -> FastAPI:
     server = register_exact_evm_server(x402ResourceServer(facilitator), SETTINGS["network"])
     app = FastAPI()
 
-    async def sold() -> dict[str, str]:
-        return {"sold": "by FastAPI"}
+    async def sold() -> dict[str, int]:
+        return sale()
 
     for route in SETTINGS["routes"]:
         app.get(route["path"])(sold)

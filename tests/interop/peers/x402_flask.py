@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from flask import Flask
-from line import SETTINGS, listener, serve
+from line import SETTINGS, listener, sale, serve
 from werkzeug.serving import make_server
 from x402 import x402ResourceServerSync
 from x402.http import FacilitatorConfig, HTTPFacilitatorClientSync
@@ -20,7 +20,7 @@ def build() -> Flask:
     app = Flask(__name__)
     for route in SETTINGS["routes"]:
         path = route["path"]
-        app.add_url_rule(path, path, lambda: {"sold": "by Flask"})
+        app.add_url_rule(path, path, sale)
     PaymentMiddleware(app, route_table(), server)
     return app
 
