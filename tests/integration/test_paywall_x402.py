@@ -499,3 +499,41 @@ async def test_the_file_knows_how_far_each_sale_is(tmp_path: Path) -> None:
         assert (gone.status, gone.slug) == (409, "answer-gone")
         sales.prune(answers_before_ms=2**50, sales_before_ms=2**50, rows_max=9)
         assert sales.find(row.id) is None
+
+
+async def test_the_owner_is_told_of_offers_that_cannot_settle(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    offers = [offer(network="eip155:1"), offer()]
+    async with X402Shop(tmp_path, FakeFacilitator(), *offers) as shop:
+        await asyncio.gather(shop.paywall.sales._workers[1])
+    assert [one.getMessage() for one in caplog.records] == [
+        "no facilitator of the x402 offer on eip155:1 settles there"
+    ]
+    caplog.clear()
+    async with X402Shop(tmp_path, FakeFacilitator(weakness="down")) as shop:
+        await asyncio.gather(shop.paywall.sales._workers[1])
+    assert "answers" in caplog.text
+
+
+async def test_a_body_is_read_only_for_a_payment_that_holds(tmp_path: Path) -> None:
+    shop = X402Shop(tmp_path, FakeFacilitator(), prepaid())
+    async with shop:
+        header = await shop.sign()
+        good = await shop.pay(header, method="POST", body=b"one")
+        assert (good.status, shop.facilitator.verified) == (200, 1)
+        is_refused(await shop.pay(header, method="POST", body=b"two"), "payment_already_used")
+        big = await shop.pay(await shop.sign(), method="POST", body=b"x" * 2_000_000)
+        assert (big.status, big.slug) == (413, "body-too-large")
+        shop.facilitator.refuse = "invalid_signature"
+        forged = await shop.pay(await shop.sign(), method="POST", body=b"x" * 2_000_000)
+        is_refused(forged, "invalid_signature")
+        assert shop.facilitator.asked == 1
+
+
+async def test_a_browser_is_told_of_x402(tmp_path: Path) -> None:
+    async with X402Shop(tmp_path, FakeFacilitator()) as shop:
+        shown = await call(shop.app, headers={"Accept": "text/html"})
+        assert shown.status == 402
+        assert b"PAYMENT-REQUIRED" in shown.body
+        assert required_of(shown).accepts

@@ -30,6 +30,8 @@ from aisa.protocol.x402 import (
     PaymentRequired,
     PaymentRequirements,
     SettlementResponse,
+    Supported,
+    SupportedKind,
     TokenExtra,
     VerifyResponse,
     format_payload,
@@ -93,6 +95,8 @@ class FakeFacilitator:
         if self.weakness == "down":
             problem = {"type": "about:blank", "title": "x", "status": 503, "detail": "x"}
             return 503, json.dumps({**problem, "slug": "rail-unavailable"}).encode()
+        if path.endswith("/supported"):
+            return 200, Supported((SupportedKind("exact", f"eip155:{CHAIN}"),)).encode()
         request = FacilitatorRequest.parse(body)
         if path.endswith("/verify"):
             self.verified += 1

@@ -345,6 +345,7 @@ class PaywallMiddleware:
             or (price.compute is not None and units == price.units_max),
             description=price.description,
             payee=self.paywall.signer.public_key,
+            takes_x402=self.paywall.x402 is not None and not price.is_stated_later,
         )
 
     async def _prepare(self, scope: Scope) -> PriceList:

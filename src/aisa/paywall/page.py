@@ -24,6 +24,10 @@ HEADERS: Final = (
     (b"x-content-type-options", b"nosniff"),
 )
 
+_HEADERS: Final = (
+    "<code>WWW-Authenticate: Payment</code>",
+    "<code>PAYMENT-REQUIRED</code> (x402)",
+)
 _PAGE: Final = """\
 <!doctype html>
 <html lang="en">
@@ -55,7 +59,7 @@ with Agent() as agent:
 <dl>
 <dt>Address</dt><dd>{url}</dd>
 <dt>Paid to</dt><dd>{payee}</dd>
-<dt>Protocols</dt><dd>HTTP 402 with the headers <code>WWW-Authenticate: Payment</code>; send <code>Accept: application/json</code> to read this as a problem</dd>
+<dt>Protocols</dt><dd>HTTP 402 with {headers}; send <code>Accept: application/json</code> to read this as a problem</dd>
 </dl>
 </main>
 </body>
@@ -73,7 +77,15 @@ def wants_page(method: str, accept: str | None) -> bool:
     )
 
 
-def page(url: str, price: Amount, *, is_most: bool, description: str, payee: bytes) -> bytes:
+def page(
+    url: str,
+    price: Amount,
+    *,
+    is_most: bool,
+    description: str,
+    payee: bytes,
+    takes_x402: bool = False,
+) -> bytes:
     """Return the page; `is_most` says that a call may cost less than `price`."""
     text = f"at most {price}" if is_most else str(price)
     said = f"{description.rstrip('.')}." if description else "One call of an API."
@@ -84,6 +96,7 @@ def page(url: str, price: Amount, *, is_most: bool, description: str, payee: byt
         python=escape(repr(url)),
         url=escape(url),
         payee=payee.hex(),
+        headers=" and ".join(_HEADERS if takes_x402 else _HEADERS[:1]),
     ).encode()
 
 

@@ -24,7 +24,8 @@ PRICE_ATTRIBUTE: Final = "__aisa_price__"
 class PaidCall:
     """The call that is being served: who pays, at most how much, and what it will be charged.
 
-    `payer` is the payer's key, or empty where the call is within a free quota.
+    `payer` is the payer's key, the 20 bytes of its address if it pays by x402, or empty where the
+    call is within a free quota.
     """
 
     __slots__ = ("payer", "price", "units", "units_max")

@@ -37,8 +37,10 @@ from aisa.paywall.gatherer import Gatherer
 from aisa.paywall.till import ANSWER_KEPT_MS
 from aisa.paywall.x402_offer import OfferedToken
 from aisa.paywall.x402_payment import X402Payment, check_time, refused
+from aisa.protocol.evm_address import format_address
 from aisa.protocol.frame import frame
 from aisa.protocol.x402 import FacilitatorRequest, SettlementResponse, format_settlement
+from aisa.protocol.x402.exact import EXACT
 
 PAUSES_S: Final = (0.25, 0.5, 1.0, 2.0, 4.0)
 """How long a payer is kept waiting for a settlement that is not decided at once."""
@@ -47,6 +49,7 @@ FINISH_EVERY_S_MAX: Final = 600.0
 GIVEN_UP_AFTER_S: Final = 24 * 3600
 _ROWS_AT_ONCE: Final = 64
 _STOP_TIMEOUT_S: Final = 10.0
+_MESSAGE_CHARS_MAX: Final = 200
 
 logger = logging.getLogger("aisa.paywall")
 
@@ -103,17 +106,20 @@ class SaleDesk:
         self._claimed: dict[bytes | str, asyncio.Future[None]] = {}
         self._retries: dict[bytes, _Retry] = {}
         self._work: set[asyncio.Task[SaleRow]] = set()
-        self._finisher: asyncio.Task[None] | None = None
+        self._workers: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        """Begin to finish what a crash or a slow network left."""
-        self._finisher = asyncio.create_task(self._finish(), name="finish sales")
+        """Begin to finish what a crash or a slow network left, and look whether offers can settle."""
+        self._workers = [
+            asyncio.create_task(self._finish(), name="finish sales"),
+            asyncio.create_task(self._look(), name="look at facilitators"),
+        ]
 
     async def stop(self) -> None:
         """Stop; what is not settled then is settled after the next start."""
-        if self._finisher is not None:
-            self._finisher.cancel()
-            await asyncio.gather(self._finisher, return_exceptions=True)
+        for worker in self._workers:
+            worker.cancel()
+        await asyncio.gather(*self._workers, return_exceptions=True)
         if self._work:
             await asyncio.wait(self._work, timeout=_STOP_TIMEOUT_S)
         for task in self._work:
@@ -124,7 +130,10 @@ class SaleDesk:
 
     def is_known(self, payment: X402Payment) -> bool:
         """Whether the payment was used here before, or is being used."""
-        return payment.sale in self._claimed or self._store.find(payment.sale) is not None
+        row = self._store.find(payment.sale)
+        return payment.sale in self._claimed or (
+            row is not None and row.fingerprint == payment.fingerprint
+        )
 
     async def claim(self, payment: X402Payment) -> Claim:
         """Wait until nobody works on the payment, or on another of the same name, and take it."""
@@ -275,7 +284,7 @@ class SaleDesk:
             faults.hit("seller.settle.after")
             match outcome:
                 case SettledPayment(response):
-                    return await self._settled(row, response)
+                    return await self._settled(row, asked, response)
                 case FailedPayment(response):
                     await self._gatherer.run(lambda: self._store.forget(row.id))
                     raise _failed(response)
@@ -286,13 +295,15 @@ class SaleDesk:
                         raise _pending(row, response)
                     await asyncio.sleep(pause)
 
-    async def _settled(self, row: SaleRow, response: SettlementResponse) -> SaleRow:
+    async def _settled(
+        self, row: SaleRow, asked: FacilitatorRequest, response: SettlementResponse
+    ) -> SaleRow:
         told = SettlementResponse(
             success=True,
             transaction=response.transaction,
             network=response.network,
-            payer=response.payer,
-            amount=response.amount,
+            payer=response.payer or format_address(row.payer),
+            amount=asked.requirements.amount,
         )
         done = replace(
             row,
@@ -303,6 +314,18 @@ class SaleDesk:
         )
         await self._gatherer.run(lambda: self._store.put(done))
         return done
+
+    async def _look(self) -> None:
+        for token, client in self._clients.items():
+            network = token.offer.network
+            try:
+                told = await client.supported()
+            except RailUnavailable:
+                logger.warning("no facilitator of the x402 offer on %s answers", network)
+                continue
+            kinds = {(kind.scheme, kind.network) for one in told for kind in one.kinds}
+            if (EXACT, network) not in kinds:
+                logger.warning("no facilitator of the x402 offer on %s settles there", network)
 
     async def _finish(self) -> None:
         while True:
@@ -346,6 +369,8 @@ class SaleDesk:
             if not isinstance(unsettled.error, SettlementPending):
                 self._retries.pop(row.id, None)
             logger.warning("a sale to 0x%s: %s", row.payer.hex(), unsettled)
+        except AisaError as error:
+            logger.warning("a sale to 0x%s: %s", row.payer.hex(), error)
         finally:
             claim.release()
 
@@ -378,7 +403,7 @@ def _told(response: SettlementResponse, reason: str) -> str:
         network=response.network,
         payer=response.payer,
         error_reason=reason,
-        error_message=response.error_message,
+        error_message=(response.error_message or "")[:_MESSAGE_CHARS_MAX] or None,
     )
     try:
         return format_settlement(told)

@@ -120,7 +120,7 @@ class X402Guard:
         paywall = self._paywall
         is_verified, body_digest = False, EMPTY_BODY_DIGEST
         if request.has_body:
-            if payment.token.offer.flow != UPFRONT and not paywall.sales.is_known(payment):
+            if not paywall.sales.is_known(payment):
                 await paywall.sales.verify(payment)  # strangers' bodies are not read
                 is_verified = True
             declared = request.found.get(b"content-length")

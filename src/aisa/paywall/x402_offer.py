@@ -73,6 +73,7 @@ class OfferedToken:
 
     Raises:
         ConfigInvalid: a field of the offer cannot work.
+        ExtraMissing: the packages for EVM networks are not installed.
     """
 
     def __init__(self, offer: X402Offer, currency: Currency) -> None:
@@ -91,6 +92,8 @@ class OfferedToken:
         try:
             self.asset = parse_address(offer.asset, "asset")
             self.pay_to = parse_address(offer.pay_to, "pay_to")
+            self._asset = format_address(self.asset)
+            self._pay_to = format_address(self.pay_to)
         except MalformedMessage as error:
             raise ConfigInvalid(error.detail) from error
         self.offer = offer
@@ -111,7 +114,7 @@ class OfferedToken:
         method = (wanted.extra or {}).get("assetTransferMethod", EIP3009)
         return (wanted.network, wanted.asset, method) == (
             self.offer.network,
-            format_address(self.asset),
+            self._asset,
             self.offer.method,
         )
 
@@ -123,9 +126,9 @@ class OfferedToken:
         return PaymentRequirements(
             scheme=EXACT,
             network=self.offer.network,
-            asset=format_address(self.asset),
+            asset=self._asset,
             amount=amount,
-            pay_to=format_address(self.pay_to),
+            pay_to=self._pay_to,
             max_timeout_s=self.offer.max_timeout_s,
             extra=self._extra,
         )
