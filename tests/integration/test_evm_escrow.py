@@ -53,14 +53,14 @@ async def test_the_life_of_a_channel(ethereum: EthereumDevnet, symbol: str, is_o
         claim = world.claim(config, 350, ceiling=500)
         assert isinstance(await escrow.claim("claim-1", [claim]), Settled)
         assert await world.channels(config) == [(1_000, 350)]
-        assert await escrow.unsettled_units(config.receiver, world.token) == 350
+        assert (await escrow.earnings(config.receiver, world.token)).unsettled_units == 350
         assert isinstance(await escrow.settle("settle", config.receiver, world.token), Settled)
         assert await world.units(format_address(config.receiver)) == 350
 
         assert isinstance(await escrow.refund("close", config, 10_000), Settled)
     assert await world.channels(config) == [(350, 350)]
     assert await world.units(format_address(world.payer.address)) == HELD - 350
-    assert await escrow.unsettled_units(config.receiver, world.token) == 0
+    assert (await escrow.earnings(config.receiver, world.token)).unsettled_units == 0
     await world.close()
 
 
@@ -117,7 +117,9 @@ async def test_many_channels_are_claimed_in_one_chain_tx(world: EscrowWorld, cou
     assert await used(world) == before + 1
     assert await world.channels(*configs) == [(1_000, 10 + n) for n in range(count)]
     total = sum(10 + n for n in range(count))
-    assert await world.escrow.unsettled_units(world.receiver.address, world.token) == total
+    assert (
+        await world.escrow.earnings(world.receiver.address, world.token)
+    ).unsettled_units == total
     receipt = world.devnet.rpc.receipt(settled.reference)
     assert receipt is not None
     assert (

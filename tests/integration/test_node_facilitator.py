@@ -13,15 +13,27 @@ import httpx2
 import pytest
 
 from aisa.devnet.ethereum.devnet import EthereumDevnet
+from aisa.identity import EvmKey
 from aisa.ledger.sqlite_backup import verify_file
-from aisa.protocol.evm_address import format_address
+from aisa.protocol.escrow import ChannelConfig, batch_domain, voucher_digest
+from aisa.protocol.evm_address import format_address, parse_address
 from aisa.protocol.x402 import (
     FacilitatorRequest,
+    PaymentPayload,
     PaymentRequirements,
     SettlementResponse,
     Supported,
+    TokenExtra,
     VerifyResponse,
 )
+from aisa.protocol.x402.batch import BatchVoucher, Claim, claims_digest
+from aisa.protocol.x402.batch_payload import (
+    ClaimPayload,
+    DepositPayload,
+    Eip3009Deposit,
+    VoucherPayload,
+)
+from aisa.protocol.x402.batch_state import BatchExtra
 from tests.integration.node_process import NodeProcess, eventually
 from tests.integration.x402_payer import X402Payer, facilitator_folder, held
 
@@ -88,7 +100,9 @@ def shop(node: NodeProcess, ethereum_devnet: EthereumDevnet) -> Shop:
 def test_it_says_what_it_settles(shop: Shop) -> None:
     answer = httpx2.get(f"{shop.node.url}/x402/supported", trust_env=False)
     told = Supported.parse(answer.content)
-    assert [(kind.scheme, kind.network) for kind in told.kinds] == [("exact", "eip155:31337")]
+    network = "eip155:31337"
+    offered = [("exact", network), ("batch-settlement", network)]
+    assert [(kind.scheme, kind.network) for kind in told.kinds] == offered
     assert told.extensions == ("payment-identifier",)
     assert len(told.signers["eip155:*"]) == 1
 
@@ -107,6 +121,44 @@ def test_a_payment_is_checked_and_settled(shop: Shop) -> None:
         False,
         "invalid_exact_evm_nonce_already_used",
     )
+
+
+def test_a_channel_is_opened_checked_and_claimed(shop: Shop) -> None:
+    seller, authorizer, payer = EvmKey(b"\x61" * 32), EvmKey(b"\x62" * 32), shop.payer.key
+    escrow = batch_domain(31337)
+    token = parse_address(shop.payer.card.address)
+    config = ChannelConfig(
+        *(payer.address, payer.address, seller.address, authorizer.address, token, 900),
+        secrets.token_bytes(32),
+    )
+    channel = config.channel_id(escrow)
+    domain = TokenExtra(shop.payer.card.domain_name, shop.payer.card.domain_version)
+    wanted = PaymentRequirements(
+        *("batch-settlement", shop.devnet.network, shop.payer.card.address, 10),
+        *(format_address(seller.address), 300),
+        BatchExtra(authorizer.address, 900, domain).to_json(),
+    )
+    voucher = BatchVoucher(channel, 40, payer.sign(voucher_digest(escrow, channel, 40)))
+    unsigned = Eip3009Deposit(0, shop.payer.now_s + 3_600, secrets.token_bytes(32), b"")
+    digest = unsigned.digest(domain.domain(31337, token), config, channel, 1_000)
+    signed = replace(unsigned, signature=payer.sign(digest))
+
+    def asking(payload: DepositPayload | VoucherPayload | ClaimPayload) -> FacilitatorRequest:
+        return FacilitatorRequest(PaymentPayload(wanted, payload.to_json()), wanted)
+
+    opening = asking(DepositPayload(config, voucher, 1_000, signed))
+    assert shop.verify(opening).is_valid
+    opened = shop.settle(opening)
+    assert (opened.success, opened.amount) == (True, 1_000)
+    assert shop.settle(opening) == opened
+    checked = shop.verify(asking(VoucherPayload(config, voucher)))
+    assert (checked.is_valid, checked.extra and checked.extra["balance"]) == (True, "1000")
+    rows = (Claim(config, 40, voucher.signature, 30),)
+    claimed = shop.settle(asking(ClaimPayload(rows, authorizer.sign(claims_digest(escrow, rows)))))
+    assert claimed.success
+    checked = shop.verify(asking(VoucherPayload(config, voucher)))
+    assert checked.extra is not None
+    assert checked.extra["totalClaimed"] == "30"
 
 
 def refusals(shop: Shop) -> dict[str, FacilitatorRequest]:

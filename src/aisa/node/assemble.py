@@ -19,6 +19,7 @@ from aisa.node.deposit_desk import DepositDesk
 from aisa.node.reconciliation import ReconcilerWorker
 from aisa.node.services import Services, is_withdrawing
 from aisa.node.standing import Standing
+from aisa.payment.batch_facilitator import BatchFacilitator
 from aisa.payment.channels import Channels
 from aisa.payment.closing import ClosingClock
 from aisa.payment.deposits import Deposits
@@ -160,6 +161,7 @@ async def assembled(
             rails.append(rail)
         services = _introduce(config, SigningKey(seed), store, rails, clock, monotonic_ms)
         stack.push_async_callback(services.reconciler.close)
+        stack.push_async_callback(services.batch_facilitator.close)
         await services.closing.load()
         await services.reconciler.load()
         await _check_networks(rails)
@@ -205,6 +207,7 @@ def _introduce(
     memory = any(rail.kind == "memory" for rail in config.rails)
     evm_rails = [rail for rail in rails if isinstance(rail, EvmRail)]
     pulls = {rail.network: rail.pull for rail in evm_rails}
+    escrows = {rail.network: rail.escrow for rail in evm_rails if rail.escrow is not None}
     per_s = config.facilitations_per_s
     return Services(
         config=config,
@@ -214,7 +217,7 @@ def _introduce(
         terms=terms,
         rails=tuple(rails),
         pulls=pulls,
-        escrows={rail.network: rail.escrow for rail in evm_rails if rail.escrow is not None},
+        escrows=escrows,
         channels=Channels(store, signer, terms, guard, closing, clock=clock),
         redemptions=Redemptions(store),
         receipts=Receipts(store, signer),
@@ -228,6 +231,7 @@ def _introduce(
             [token for rail in evm_rails for token in rail.tokens],
             {rail.network: rail.treasury for rail in evm_rails},
         ),
+        batch_facilitator=BatchFacilitator(escrows),
         facilitations=UnpaidLimiter(per_s, per_s * 10),
         reconciler=ReconcilerWorker(reconciler, pause_s=config.reconcile_ms / 1000),
         solvency=solvency,

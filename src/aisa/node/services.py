@@ -13,6 +13,7 @@ from aisa.node.auth import Authenticator
 from aisa.node.config import NodeConfig
 from aisa.node.deposit_desk import DepositDesk
 from aisa.node.reconciliation import ReconcilerWorker
+from aisa.payment.batch_facilitator import BatchFacilitator
 from aisa.payment.channels import Channels
 from aisa.payment.closing import ClosingClock
 from aisa.payment.deposits import Deposits
@@ -50,6 +51,7 @@ class Services:
     deposit_desk: DepositDesk
     withdrawals: Withdrawals
     facilitator: Facilitator
+    batch_facilitator: BatchFacilitator
     facilitations: UnpaidLimiter
     reconciler: ReconcilerWorker
     solvency: Solvency

@@ -61,6 +61,19 @@ class ChannelView:
 
 
 @dataclass(frozen=True, slots=True)
+class Earnings:
+    """A receiver's totals over all its channels in one token."""
+
+    claimed_units: int
+    settled_units: int
+
+    @property
+    def unsettled_units(self) -> int:
+        """What was claimed and not paid out yet."""
+        return self.claimed_units - self.settled_units
+
+
+@dataclass(frozen=True, slots=True)
 class LeavingNotice:
     """A payer began to withdraw; one that is not final may still be taken back by the chain."""
 
@@ -150,6 +163,14 @@ class Escrow(Protocol):
         """
         ...
 
+    async def is_signed(self, config: ChannelConfig, ceiling: int, signature: bytes) -> bool:
+        """Whether a channel's payer signed a voucher; a payer that is a contract is asked.
+
+        Raises:
+            RailUnavailable: the network does not answer.
+        """
+        ...
+
     async def check_claims(self, claims: Sequence[Claim], signature: bytes | None = None) -> None:
         """Look at the rows of a claim before anything is sent.
 
@@ -179,8 +200,8 @@ class Escrow(Protocol):
         """
         ...
 
-    async def unsettled_units(self, receiver: bytes, token: Token) -> int:
-        """What was claimed for a receiver and not paid out yet, final.
+    async def earnings(self, receiver: bytes, token: Token) -> Earnings:
+        """What was ever claimed for a receiver, and what of it was paid out; final.
 
         Raises:
             RailUnavailable: the network does not answer, or its servers disagree.

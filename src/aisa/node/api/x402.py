@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Final
 
 from fastapi import APIRouter
@@ -14,6 +15,7 @@ from aisa.node.services import Services
 from aisa.payment.facilitator import KEY_CHARS_MAX
 from aisa.paywall.limiter import peer_name
 from aisa.protocol.x402 import FacilitatorRequest
+from aisa.protocol.x402.batch import BATCH
 
 IDEMPOTENCY_KEY: Final = "idempotency-key"
 
@@ -21,7 +23,7 @@ IDEMPOTENCY_KEY: Final = "idempotency-key"
 def router(services: Services) -> APIRouter:
     """Return the routes."""
     routes = APIRouter(tags=["x402"])
-    facilitator = services.facilitator
+    exact, batch = services.facilitator, services.batch_facilitator
 
     @routes.get(
         "/x402/supported",
@@ -30,13 +32,15 @@ def router(services: Services) -> APIRouter:
     )
     async def supported() -> Response:
         _check_offered(services)
-        return _reply(facilitator.supported().encode())
+        told = exact.supported()
+        return _reply(replace(told, kinds=(*told.kinds, *batch.kinds())).encode())
 
     @routes.post(
         "/x402/verify", summary="Whether a payment would go through now", **_described(asks=True)
     )
     async def verify(request: Request) -> Response:
         asked = await _asked(services, request)
+        facilitator = batch if asked.requirements.scheme == BATCH else exact
         return _reply((await facilitator.verify(asked)).encode())
 
     @routes.post(
@@ -49,6 +53,7 @@ def router(services: Services) -> APIRouter:
         key = request.headers.get(IDEMPOTENCY_KEY, "")
         if len(key) > KEY_CHARS_MAX or not key.isprintable() or not key.isascii():
             raise InvalidRequest(f"Idempotency-Key is at most {KEY_CHARS_MAX} printed characters")
+        facilitator = batch if asked.requirements.scheme == BATCH else exact
         return _reply((await facilitator.settle(asked, key)).encode())
 
     return routes

@@ -20,7 +20,7 @@ from aisa.protocol.escrow import ChannelConfig
 from aisa.protocol.evm_address import format_address, format_bytes
 from aisa.protocol.keccak import keccak_256
 from aisa.protocol.x402.batch import Claim
-from aisa.settlement.escrow import ChannelView, LeavingNotices, SignedDeposit
+from aisa.settlement.escrow import ChannelView, Earnings, LeavingNotices, SignedDeposit
 from aisa.settlement.evm.answer import word
 from aisa.settlement.evm.chain import Chain
 from aisa.settlement.evm.entry import Call, Entry, Move
@@ -164,6 +164,11 @@ class EvmEscrow:
         await self._contract.check()
         return await self._contract.view(configs)
 
+    async def is_signed(self, config: ChannelConfig, ceiling: int, signature: bytes) -> bool:
+        """See `Escrow.is_signed`."""
+        await self._contract.check()
+        return await self._claims.is_signed(config, ceiling, signature)
+
     async def check_claims(self, claims: Sequence[Claim], signature: bytes | None = None) -> None:
         """See `Escrow.check_claims`."""
         await self._contract.check()
@@ -191,11 +196,10 @@ class EvmEscrow:
             raise RailError(f"{len(left)} channels are more than half a block takes")
         return await self._carry_out(id, call, gas=gas)
 
-    async def unsettled_units(self, receiver: bytes, token: Token) -> int:
-        """See `Escrow.unsettled_units`."""
+    async def earnings(self, receiver: bytes, token: Token) -> Earnings:
+        """See `Escrow.earnings`."""
         await self._contract.check()
-        claimed, settled = await self._contract.receiver(receiver, contract_of(token))
-        return claimed - settled
+        return Earnings(*await self._contract.receiver(receiver, contract_of(token)))
 
     async def settle(self, id: str, receiver: bytes, token: Token) -> Outcome:  # noqa: A002
         """See `Escrow.settle`."""

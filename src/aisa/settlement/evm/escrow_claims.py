@@ -73,6 +73,17 @@ class ClaimChecks:
         if not await self._is_signed(config.receiver_authorizer, digest, signature):
             raise _bad(channel, "authorizer", "the receiver's authorizer did not sign this refund")
 
+    async def is_signed(self, config: ChannelConfig, ceiling: int, signature: bytes) -> bool:
+        """See `Escrow.is_signed`."""
+        channel = config.channel_id(self._contract.domain)
+        digest = voucher_digest(self._contract.domain, channel, ceiling)
+        if is_evm_signature(config.voucher_key, digest, signature):
+            return True
+        # A payer without a voucher key may be a contract, which alone knows its signatures.
+        return not any(config.payer_authorizer) and await self._contract.is_signed_by_contract(
+            config.payer, digest, signature
+        )
+
     async def _check_row(self, claim: Claim, channel: bytes) -> None:
         config = claim.config
         detail = unsound(config, self._contract.address)
@@ -80,13 +91,7 @@ class ClaimChecks:
             raise _bad(channel, "channel", detail or "the token is not one of this escrow")
         if not 0 < claim.claimed <= claim.ceiling:
             raise _bad(channel, "ceiling", f"the voucher allows {claim.ceiling} units in total")
-        digest = voucher_digest(self._contract.domain, channel, claim.ceiling)
-        if is_evm_signature(config.voucher_key, digest, claim.signature):
-            return
-        # A payer without a voucher key may be a contract, which alone knows its signatures.
-        if any(config.payer_authorizer) or not await self._contract.is_signed_by_contract(
-            config.payer, digest, claim.signature
-        ):
+        if not await self.is_signed(config, claim.ceiling, claim.signature):
             raise _bad(channel, "voucher", "the voucher's signature is not the payer's")
 
     def _check_caller(self, configs: Sequence[ChannelConfig], channels: Sequence[bytes]) -> None:
