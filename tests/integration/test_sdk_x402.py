@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from aisa.cli import main
 from aisa.devnet.ethereum.devnet import EthereumDevnet
 from aisa.errors import AnswerGone, BudgetExceeded, OutcomeUnknown
 from aisa.protocol.evm_address import format_address
@@ -43,6 +44,7 @@ version = "{version}"
 per_call = "0.01 USDC"
 per_day = "{per_day}"
 rpc_url = "{rpc_url}"
+method = "{method}"
 """
 PAYER = """
 import os, sys
@@ -78,7 +80,7 @@ class Market:
     def earned(self) -> int:
         return held(self.devnet, "test-USDC", self.seller)
 
-    def home(self, folder: Path, *, per_day: str = "1 USDC") -> Path:
+    def home(self, folder: Path, *, per_day: str = "1 USDC", method: str = "eip3009") -> Path:
         """An agent with tokens, and its owner's leave to spend them."""
         home = folder / "home"
         home.mkdir()
@@ -90,6 +92,7 @@ class Market:
                 version=card.domain_version,
                 per_day=per_day,
                 rpc_url=self.devnet.url,
+                method=method,
             )
         )
         key = agent_evm_key(ensure_agent_seed(home, {}), self.devnet.network)
@@ -119,6 +122,8 @@ def seller_settings(devnet: EthereumDevnet, facilitator: str, seller: str) -> di
         {"path": path, "amount": str(units), "asset": card.address, "extra": extra}
         for path, units in (("/paid", PRICE), ("/dear", DEAR))
     ]
+    permit2 = {**extra, "assetTransferMethod": "permit2"}
+    routes.append({**routes[0], "path": "/permit2", "extra": permit2})
     return {
         "network": devnet.network,
         "facilitator": facilitator,
@@ -156,6 +161,30 @@ def test_a_seller_of_others_is_paid(market: Market, tmp_path: Path) -> None:
         assert payment.asset == market.devnet.token("test-USDC").asset
         landed = market.devnet.rpc.call("eth_getTransactionReceipt", payment.transaction)
         assert landed["status"] == "0x1"
+        assert agent.unknown_calls() == []
+    assert market.earned - before == PRICE
+
+
+def test_permit2_moves_a_token_once_it_is_approved(
+    market: Market, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before, home = market.earned, market.home(tmp_path, method="permit2")
+    words = ["wallet", "approve", "test-USDC", "--home", str(home)]
+    key = agent_evm_key(ensure_agent_seed(home, {}), market.devnet.network)
+    with Agent(home) as agent:
+        with pytest.raises(OutcomeUnknown, match="allowance") as told_why:
+            agent.get(market.url + "/permit2")
+        assert "aisa wallet approve" in (told_why.value.hint or "")
+        assert main(words) != 0, "the address has no gas"
+        market.devnet.control.set_balance(format_address(key.address), 10**18)
+        capsys.readouterr()
+        for told in ("Permit2 may move test-USDC: 0x", "already"):
+            assert main(words) == 0
+            assert told in capsys.readouterr().out
+        answer = agent.get(market.url + "/permit2")
+        assert answer.status == 200
+        assert answer.payment is not None
+        assert answer.payment.outcome is Outcome.SETTLED
         assert agent.unknown_calls() == []
     assert market.earned - before == PRICE
 

@@ -149,6 +149,16 @@ def address(session: Session, network: str | None) -> Report:
     return addresses(session.make_home(), network)
 
 
+@command.command("approve")
+@click.argument("token", metavar="SYMBOL")
+@click.pass_obj
+def approve(session: Session, token: str) -> Report:
+    """Let Permit2 move a token to x402 sellers; once, for gas of the agent's address."""
+    from aisa.cli.wallet_approval import approve as approve_token
+
+    return approve_token(session.make_home(), token)
+
+
 @command.command("withdraw")
 @click.argument("amount")
 @click.option("--to", "destination", required=True, metavar="ADDRESS", help="Who receives it.")

@@ -17,6 +17,7 @@ from aisa.errors import AisaError, BudgetExceeded, ConfigInvalid
 from aisa.money import Currency, currency_by_code
 from aisa.protocol.eip712 import Domain, chain_id_of
 from aisa.protocol.evm_address import parse_address
+from aisa.protocol.x402.token import EIP3009, PERMIT2_METHOD
 from aisa.sdk.budget import Budget
 
 UNITS_MAX: Final = 2**63 - 1
@@ -30,11 +31,12 @@ class AssetTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     asset: str
     currency: str
     scale: int
-    name: str
-    version: str
     per_call: str
     per_day: str
     per_seller: str = "none"
+    method: str = EIP3009
+    name: str = ""
+    version: str = ""
     symbol: str = ""
     rpc_url: str = ""
 
@@ -52,16 +54,17 @@ ASSET_NAMES: Final = AssetTable.__struct_fields__
 class PayableAsset:
     """A token that may be paid with; `id` is its CAIP-19 name, `limits` count the currency's units.
 
-    `name` and `version` are those of the token's EIP-712 domain.
+    `method` is how it is moved; `name` and `version` are those of the token's EIP-712 domain.
     """
 
     id: str
     currency: Currency
     scale: int
-    name: str
-    version: str
     limits: Limits
     symbol: str
+    method: str
+    name: str
+    version: str
     rpc_url: str = ""
 
     @property
@@ -81,7 +84,7 @@ class PayableAsset:
 
     @property
     def domain(self) -> Domain:
-        """The domain that its holder signs in."""
+        """The domain that its holder signs in by EIP-3009."""
         return Domain(self.name, self.version, chain_id_of(self.network), self.address)
 
     def units(self, amount: int) -> int:
@@ -119,6 +122,10 @@ def _asset(table: AssetTable) -> PayableAsset:
         )
     if not 0 <= table.scale <= _SCALE_MAX:
         raise ConfigInvalid(f"scale {table.scale} is not from 0 to {_SCALE_MAX}")
+    if table.method not in {EIP3009, PERMIT2_METHOD}:
+        raise ConfigInvalid(f"method {table.method!r} is not {EIP3009} or {PERMIT2_METHOD}")
+    if table.method == EIP3009 and not (table.name and table.version):
+        raise ConfigInvalid(f"{table.asset} has no name or version, which {EIP3009} needs")
     currency = currency_by_code(table.currency)
     named = {"per_call": table.per_call, "per_seller": table.per_seller, "per_day": table.per_day}
     limits = Budget(**{name: None if text == "none" else text for name, text in named.items()})
@@ -126,10 +133,11 @@ def _asset(table: AssetTable) -> PayableAsset:
         table.asset,
         currency,
         table.scale,
-        table.name,
-        table.version,
         limits.limits(currency.code),
         table.symbol or currency.code,
+        table.method,
+        table.name,
+        table.version,
         table.rpc_url,
     )
 

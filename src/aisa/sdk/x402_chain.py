@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any, Final, cast
 
 import msgspec
 
 from aisa.channel.wallet_transfer import TransferState, WalletTransfer
-from aisa.protocol.eip712 import address_word, bytes_word
+from aisa.protocol.eip712 import address_word, bytes_word, uint_word
 from aisa.protocol.evm_address import format_address, format_bytes
+from aisa.protocol.permit2 import PERMIT2
+from aisa.protocol.x402.token import PERMIT2_METHOD
 from aisa.sdk.step import Dance, Reply, Send, send
 from aisa.sdk.x402_asset import PayableAsset
 
@@ -20,41 +21,45 @@ any chain that we know of reaches back further."""
 _TIMEOUT_S: Final = 5.0
 _BALANCE_OF: Final = bytes.fromhex("70a08231")
 _AUTHORIZATION_STATE: Final = bytes.fromhex("e94a0102")
-
-
-@dataclass(frozen=True, slots=True)
-class _Wish:
-    asset: PayableAsset
-    data: bytes
-
-    def parameter(self) -> dict[str, str]:
-        return {"to": format_address(self.asset.address), "data": format_bytes(self.data)}
+_NONCE_BITMAP: Final = bytes.fromhex("4fe02b44")
 
 
 def ask_state(payer: bytes, asset: PayableAsset, transfer: WalletTransfer) -> Dance[TransferState]:
     """Return SETTLED or FAILED where the chain proves it, else the state that it has."""
-    data = _AUTHORIZATION_STATE + address_word(payer) + bytes_word(transfer.nonce)
     with suppress(TypeError, ValueError, KeyError):
         head = yield from _rpc(asset.rpc_url, "eth_getBlockByNumber", "latest", False)
         if head is None:
             return transfer.state
-        answer = yield from _call(_Wish(asset, data), head["number"])
-        if answer == 1:
+        is_used = yield from _ask_used(payer, asset, transfer.nonce, head["number"])
+        if is_used:
             return TransferState.SETTLED
-        if answer == 0 and int(head["timestamp"], 16) > transfer.expiry + FINAL_S:
+        if is_used is False and int(head["timestamp"], 16) > transfer.expiry + FINAL_S:
             return TransferState.FAILED
     return transfer.state
 
 
+def _ask_used(payer: bytes, asset: PayableAsset, nonce: bytes, block: str) -> Dance[bool | None]:
+    if asset.method != PERMIT2_METHOD:
+        data = _AUTHORIZATION_STATE + address_word(payer) + bytes_word(nonce)
+        word = yield from _call(asset, asset.address, data, block)
+        return None if word is None else bool(word)
+    # Permit2 keeps a bit for each nonce, 256 of them in a word.
+    data = _NONCE_BITMAP + address_word(payer) + uint_word(int.from_bytes(nonce) >> 8)
+    word = yield from _call(asset, PERMIT2, data, block)
+    return None if word is None else bool(word >> nonce[-1] & 1)
+
+
 def ask_balance(holder: bytes, asset: PayableAsset) -> Dance[int | None]:
     """Return how many atomic units an address holds; None if the server does not say."""
+    data = _BALANCE_OF + address_word(holder)
     with suppress(TypeError, ValueError):
-        return (yield from _call(_Wish(asset, _BALANCE_OF + address_word(holder)), "latest"))
+        return (yield from _call(asset, asset.address, data, "latest"))
     return None
 
 
-def _call(wish: _Wish, block: str) -> Dance[int | None]:
-    word = yield from _rpc(wish.asset.rpc_url, "eth_call", wish.parameter(), block)
+def _call(asset: PayableAsset, contract: bytes, data: bytes, block: str) -> Dance[int | None]:
+    wish = {"to": format_address(contract), "data": format_bytes(data)}
+    word = yield from _rpc(asset.rpc_url, "eth_call", wish, block)
     return None if word is None else int(word, 16)
 
 

@@ -17,7 +17,6 @@ from aisa.errors import (
 )
 from aisa.money import Amount
 from aisa.protocol.evm_address import parse_address
-from aisa.protocol.evm_authorization import Authorization
 from aisa.protocol.x402 import (
     PAYMENT_IDENTIFIER,
     PAYMENT_REQUIRED,
@@ -34,6 +33,7 @@ from aisa.sdk.call import Call
 from aisa.sdk.purse import Purse
 from aisa.sdk.step import Reply
 from aisa.sdk.x402_asset import PayableAsset
+from aisa.sdk.x402_signing import make_transfer
 
 VALID_S_MAX: Final = 600
 """No signed transfer stays usable for longer, whatever a seller asks for."""
@@ -54,15 +54,10 @@ class TransferOffer:
         """The price."""
         return Amount(self.units, self.asset.currency)
 
-    def payment(self, payer: bytes, nonce: bytes, now_s: int) -> PaymentPayload:
-        """Return the payment, without its signature; it expires with what the seller asks for."""
-        authorization = Authorization(
-            payer,
-            self.pay_to,
-            self.terms.amount,
-            valid_after=0,
-            valid_before=now_s + min(self.terms.max_timeout_s, VALID_S_MAX),
-            nonce=nonce,
+    def payment(self, payer: bytes, nonce: bytes, expiry: int) -> PaymentPayload:
+        """Return the payment, whose transfer is not signed yet."""
+        transfer = make_transfer(
+            self.asset, payer, self.pay_to, self.terms.amount, nonce=nonce, expiry=expiry
         )
         extensions = self.asked.extensions
         identifier = PaymentIdentifier.read(extensions)
@@ -70,11 +65,12 @@ class TransferOffer:
             named = replace(identifier, id=f"aisa-{nonce.hex()}").to_json()
             extensions = {**extensions, PAYMENT_IDENTIFIER: named}
         return PaymentPayload(
-            self.terms,
-            {"authorization": authorization.to_json()},
-            resource=self.asked.resource,
-            extensions=extensions,
+            self.terms, transfer.to_json(), resource=self.asked.resource, extensions=extensions
         )
+
+    def expiry(self, now_s: int) -> int:
+        """Return when the transfer expires, in unix seconds."""
+        return now_s + min(self.terms.max_timeout_s, VALID_S_MAX)
 
 
 def makes_offer(reply: Reply) -> bool:
@@ -129,19 +125,27 @@ def _asset_of(purse: Purse, terms: PaymentRequirements) -> PayableAsset | None:
 
 
 def _check(asset: PayableAsset, terms: PaymentRequirements, asked: Asked) -> TransferOffer:
-    said = TokenExtra.read(terms.extra)
-    if said.method != EIP3009:
-        raise PaymentRequired(f"the seller wants {asset.symbol} by {said.method}, not EIP-3009")
+    method = (terms.extra or {}).get("assetTransferMethod") or EIP3009
+    if method != asset.method:
+        raise PaymentRequired(
+            f"the seller wants {asset.symbol} by {str(method)[:32]!r}, the owner allows"
+            f" {asset.method}"
+        )
+    if method == EIP3009:
+        _check_domain(asset, TokenExtra.read(terms.extra))
+    pay_to = parse_address(terms.pay_to, "payTo")
+    if not any(pay_to) or not terms.amount or terms.max_timeout_s < 1:
+        raise MalformedMessage("the offer is to nobody, of nothing or for no time")
+    return TransferOffer(asset, terms, pay_to, asset.units(terms.amount), asked)
+
+
+def _check_domain(asset: PayableAsset, said: TokenExtra) -> None:
     if (said.name, said.version) != (asset.name, asset.version):
         raise PaymentRequired(
             f"the seller names {asset.symbol} {said.name!r} {said.version!r}, and the owner"
             f" {asset.name!r} {asset.version!r}",
             hint="correct name and version in [agent.x402] if the owner is wrong",
         )
-    pay_to = parse_address(terms.pay_to, "payTo")
-    if not any(pay_to) or not terms.amount or terms.max_timeout_s < 1:
-        raise MalformedMessage("the offer is to nobody, of nothing or for no time")
-    return TransferOffer(asset, terms, pay_to, asset.units(terms.amount), asked)
 
 
 def _check_price(call: Call, asset: PayableAsset, units: int) -> None:

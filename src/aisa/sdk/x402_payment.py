@@ -29,18 +29,13 @@ from aisa.errors import (
 )
 from aisa.money import Amount, currency_by_code
 from aisa.protocol.evm_address import format_address
-from aisa.protocol.evm_authorization import Authorization
-from aisa.protocol.fields import Fields
 from aisa.protocol.x402 import (
     PAYMENT_RESPONSE,
     PAYMENT_SIGNATURE,
-    PaymentPayload,
     SettlementResponse,
-    format_payload,
     parse_required,
     parse_settlement,
 )
-from aisa.protocol.x402.exact import Eip3009Payload
 from aisa.sdk.answer import Answer, Outcome, Payment
 from aisa.sdk.call import Call
 from aisa.sdk.exchange import DELAY_S_FIRST, DELAY_S_MAX, answer_of
@@ -49,9 +44,12 @@ from aisa.sdk.step import Dance, Lost, Pause, Reply, exclusively, run, send
 from aisa.sdk.x402_asset import PayableAsset
 from aisa.sdk.x402_chain import FINAL_S, ask_state
 from aisa.sdk.x402_offer import TransferOffer, find_offer, makes_offer
+from aisa.sdk.x402_signing import signed_header
 
 _NO_CHANNEL: Final = (PaymentRequired, NoCommonNode, NodeUnavailable, UnknownCurrency)
 _GATEWAY: Final = frozenset({502, 504})
+_REFUSALS: Final = frozenset({402, 412})
+"""412 is x402's word for an allowance that Permit2 has not."""
 _SAFE: Final = frozenset({"GET", "HEAD"})
 _REVIEWED_MAX: Final = 16
 
@@ -154,8 +152,8 @@ def _pin(purse: Purse, call: Call, offer: TransferOffer) -> Dance[None]:
 
 def _plan(purse: Purse, call: Call, offer: TransferOffer) -> WalletTransfer:
     now_ms, nonce = purse.clock(), purse.random_bytes(32)
-    payer = purse.evm_key(offer.asset.network).address
-    payment = offer.payment(payer, nonce, now_ms // 1000)
+    expiry = offer.expiry(now_ms // 1000)
+    payment = offer.payment(purse.evm_key(offer.asset.network).address, nonce, expiry)
     transfer = WalletTransfer(
         nonce,
         call.call_id,
@@ -166,7 +164,7 @@ def _plan(purse: Purse, call: Call, offer: TransferOffer) -> WalletTransfer:
         offer.pay_to,
         offer.asset.currency.code,
         offer.units,
-        Authorization.read(Fields("payload", payment.payload).fields("authorization")).valid_before,
+        expiry,
         payment.encode(),
         now_ms,
     )
@@ -219,13 +217,7 @@ def _finish(
 
 
 def _sign(purse: Purse, transfer: WalletTransfer, asset: PayableAsset) -> str:
-    """Return the header that carries the transfer, signed."""
-    payment = PaymentPayload.parse(transfer.body)
-    unsigned = Authorization.read(Fields("payload", payment.payload).fields("authorization"))
-    key = purse.evm_key(asset.network)
-    signature = key.sign(asset.domain.digest(unsigned.transfer_hash()))
-    signed = Eip3009Payload(unsigned, signature).to_json()
-    return format_payload(replace(payment, payload=signed))
+    return signed_header(asset, purse.evm_key(asset.network), transfer.body)
 
 
 def _play(purse: Purse, call: Call, transfer: WalletTransfer, *, is_new: bool) -> Dance[Answer]:
@@ -291,7 +283,7 @@ def _judge(purse: Purse, call: Call, transfer: WalletTransfer, reply: Reply) -> 
     elif was_settled and status < 300:
         # A seller that keeps its answers gave the one that was paid for.
         payment = _payment(call, transfer, Outcome.SETTLED, transfer.at_ms, transfer.chain_tx)
-    elif was_settled or status == 402 or (said is not None and status >= 400):
+    elif was_settled or status in _REFUSALS or (said is not None and status >= 400):
         return (yield from _refuse(purse, call, transfer, _reason(reply, said)))
     else:
         state = TransferState.UNKNOWN if status < 300 else TransferState.HELD
@@ -318,7 +310,18 @@ def _refuse(purse: Purse, call: Call, transfer: WalletTransfer, reason: str) -> 
             f" answer ({reason})",
             transaction=transfer.chain_tx,
         )
-    raise _unknown(call, transfer, f"{call.place.origin} refused the payment ({reason})")
+    payer = format_address(purse.evm_key(transfer.network).address)
+    why = f"{call.place.origin} refused the payment ({reason})"
+    raise _unknown(call, transfer, why, _way_out(reason, payer))
+
+
+def _way_out(reason: str, payer: str) -> str:
+    """Return what to do first, where the reason says what is missing."""
+    if "allowance" in reason:
+        return "run aisa wallet approve, then "
+    if "insufficient" in reason:
+        return f"send tokens to {payer}, then "
+    return ""
 
 
 def _reason(reply: Reply, said: SettlementResponse | None) -> str:
@@ -344,11 +347,11 @@ def _settlement_in(reply: Reply, transfer: WalletTransfer) -> SettlementResponse
     return said if said.network == transfer.network else None
 
 
-def _unknown(call: Call, transfer: WalletTransfer, why: str) -> OutcomeUnknown:
+def _unknown(call: Call, transfer: WalletTransfer, why: str, first: str = "") -> OutcomeUnknown:
     repeat = "the same call" if not call.call_id else f"it with call_id {call.call_id!r}"
     return OutcomeUnknown(
         f"{why}; {_amount(transfer)} may still be taken",
-        hint=f"repeat {repeat}: until the transfer expires, it is the same one that is sent",
+        hint=f"{first}repeat {repeat}: until the transfer expires, it is the same one that is sent",
         asset=transfer.asset,
         amount_units=transfer.units,
         expiry=transfer.expiry,

@@ -39,3 +39,16 @@ def test_without_tokens_it_says_where_they_are_allowed(
 ) -> None:
     assert "agent.x402.asset" in run(capsys, "wallet", "address", "--home", tmp_path)
     assert main(["wallet", "address", "--network", "solana:x", "--home", str(tmp_path)]) != 0
+
+
+def test_only_a_token_of_permit2_is_approved(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "config.toml").write_text(CONFIG)
+    for symbol, told in [("DOGE", "0 tokens"), ("USDC", "needs method")]:
+        assert main(["wallet", "approve", symbol, "--home", str(tmp_path)]) != 0
+        assert told in capsys.readouterr().err
+    config = CONFIG.replace("http://chain.test", "http://127.0.0.1:1") + 'method = "permit2"\n'
+    (tmp_path / "config.toml").write_text(config)
+    assert main(["wallet", "approve", "USDC", "--home", str(tmp_path)]) != 0
+    assert "does not answer" in capsys.readouterr().err

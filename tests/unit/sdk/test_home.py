@@ -223,6 +223,8 @@ def test_tokens_of_x402_sellers_are_read(tmp_path: Path) -> None:
         ("per_call", 'per_call = "1 aiUSD"'),
         ("scale", 'scale = "6"'),
         ("scale", "scale = -1"),
+        ("name", ""),
+        ("name", 'method = "other"'),
         ("currency", 'currency = "DOGE"'),
         ("asset", 'asset = "0x3636363636363636363636363636363636363636"'),
     ],
@@ -232,6 +234,13 @@ def test_a_slip_in_a_token_is_refused(tmp_path: Path, line: str, other: str) -> 
     (tmp_path / "config.toml").write_text("\n".join(lines))
     with pytest.raises(ConfigInvalid, match=r"\[agent\.x402\]"):
         read_config(tmp_path)
+
+
+def test_permit2_needs_no_domain(tmp_path: Path) -> None:
+    text = X402.replace('name = "USD Coin"', 'method = "permit2"').replace('version = "2"', "")
+    (tmp_path / "config.toml").write_text(text)
+    (asset,) = read_config(tmp_path).x402
+    assert (asset.method, asset.name) == ("permit2", "")
 
 
 def test_a_token_stands_there_once(tmp_path: Path) -> None:

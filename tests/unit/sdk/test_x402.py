@@ -125,8 +125,27 @@ def test_the_asynchronous_agent_pays_too(
 def test_a_transfer_is_good_for_a_short_time(make: Make, sim: X402Sim, clock: Clock) -> None:
     sim.changes["max_timeout_s"] = 2**30
     make().get(URL)
-    (payment,) = sim.payments
-    assert sim.check(payment).valid_before == clock.now_ms // 1000 + 600
+    assert sim.expiries == [clock.now_ms // 1000 + 600]
+
+
+def test_a_token_is_moved_by_permit2_where_its_owner_says_so(
+    make: Make, sim: X402Sim, clock: Clock, tmp_path: Path
+) -> None:
+    config = tmp_path / "home" / "config.toml"
+    config.write_text(CONFIG + 'method = "permit2"\n')
+    agent = make()
+    with pytest.raises(PaymentRequired, match="the owner allows permit2"):
+        agent.get(URL)
+    sim.changes = {"extra": {"assetTransferMethod": "permit2"}}
+    assert agent.get(URL, call_id="a").status == 200
+    sim.says = [take_and_refuse, lose]
+    with pytest.raises(AnswerGone):
+        agent.get(URL, call_id="b")
+    with pytest.raises(OutcomeUnknown):
+        agent.post(URL, call_id="c")
+    clock.now_ms += LATER_MS
+    assert agent.post(URL, call_id="c").status == 200
+    assert (len(set(sim.nonces)), len(sim.used), spent(agent)) == (4, 3, 300)
 
 
 def test_an_identifier_is_given_where_the_seller_wants_one(make: Make, sim: X402Sim) -> None:
@@ -241,6 +260,25 @@ def test_a_refused_transfer_stays_counted_and_is_sent_again(
     assert spent(agent) == 100
     assert agent.get(URL).status == 200
     assert len(set(sim.nonces)) == 2
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "hint"),
+    [
+        (402, "insufficient_funds", "send tokens to 0x"),
+        (412, "permit2_allowance_required", "aisa wallet approve"),
+    ],
+)
+def test_a_refusal_says_what_is_missing(
+    make: Make, sim: X402Sim, status: int, reason: str, hint: str
+) -> None:
+    sim.says = [answer(status, **{"payment-response": sim.word(success=False, reason=reason)})]
+    agent = make()
+    with pytest.raises(OutcomeUnknown, match=reason) as told:
+        agent.get(URL)
+    assert hint in (told.value.hint or "")
+    assert agent.get(URL).status == 200
+    assert len(set(sim.nonces)) == 1
 
 
 def test_a_call_with_an_id_is_paid_once(make: Make, sim: X402Sim) -> None:

@@ -11,7 +11,7 @@ from aisa.identity.evm_key import is_evm_signature
 from aisa.protocol.base64url import decode_standard
 from aisa.protocol.eip712 import Domain
 from aisa.protocol.evm_address import format_address, parse_address
-from aisa.protocol.evm_authorization import Authorization
+from aisa.protocol.permit2 import PERMIT2
 from aisa.protocol.x402 import (
     PaymentPayload,
     PaymentRequired,
@@ -21,7 +21,7 @@ from aisa.protocol.x402 import (
     format_required,
     format_settlement,
 )
-from aisa.protocol.x402.exact import Eip3009Payload, read_exact_payload
+from aisa.protocol.x402.exact import EXACT_PROXY, Permit2Payload, read_exact_payload
 from aisa.sdk.step import Lost, Reply, Send
 from tests.unit.sdk.market import ORIGIN, Clock
 
@@ -45,10 +45,10 @@ Says = Callable[["X402Sim", PaymentPayload], "Reply | Lost"]
 
 def settle(sim: X402Sim, payment: PaymentPayload) -> Reply:
     """Carry it out and answer; refuse it the second time, as facilitators do."""
-    paid = sim.check(payment)
-    if paid.nonce in sim.used:
+    nonce = sim.check(payment)
+    if nonce in sim.used:
         return refuse(sim, payment)
-    sim.used.add(paid.nonce)
+    sim.used.add(nonce)
     return Reply(200, {"payment-response": sim.word(success=True)}, b"served")
 
 
@@ -72,6 +72,7 @@ class X402Sim:
     resource: str | None = URL
     extensions: dict[str, Any] | None = None
     used: set[bytes] = field(default_factory=set)
+    expiries: list[int] = field(default_factory=list)
     payments: list[PaymentPayload] = field(default_factory=list)
     unpaid: int = 0
     challenges: tuple[str, ...] = ()
@@ -100,20 +101,24 @@ class X402Sim:
         tx = "0x" + "ab" * 32 if success else ""
         return format_settlement(SettlementResponse(success, tx, network, error_reason=reason))
 
-    def check(self, payment: PaymentPayload) -> Authorization:
+    def check(self, payment: PaymentPayload) -> bytes:
+        """Return the nonce of a payment that is what was asked for."""
         paid = read_exact_payload(payment.payload)
-        assert isinstance(paid, Eip3009Payload)
-        assert (
-            payment.accepted
-            == PaymentRequired.parse(
-                decode_standard(self.asks()["payment-required"], "x", bytes_max=9999)
-            ).accepts[0]
-        )
-        domain = Domain("USDC", "2", 84532, parse_address(TOKEN))
-        assert is_evm_signature(paid.payer, paid.digest(domain), paid.signature)
-        assert paid.authorization.value == self.amount
-        assert format_address(paid.authorization.to) == format_address(parse_address(self.pay_to))
-        return paid.authorization
+        asked = decode_standard(self.asks()["payment-required"], "x", bytes_max=9999)
+        assert payment.accepted == PaymentRequired.parse(asked).accepts[0]
+        if isinstance(paid, Permit2Payload):
+            digest, nonce = paid.digest(84532), paid.permit.nonce.to_bytes(32)
+            said = (paid.permitted.token, paid.permitted.amount, paid.witness.to)
+            assert paid.permit.spender == EXACT_PROXY
+            self.expiries.append(paid.permit.deadline)
+        else:
+            digest = paid.digest(Domain("USDC", "2", 84532, parse_address(TOKEN)))
+            nonce = paid.authorization.nonce
+            said = (parse_address(TOKEN), paid.authorization.value, paid.authorization.to)
+            self.expiries.append(paid.authorization.valid_before)
+        assert is_evm_signature(paid.payer, digest, paid.signature)
+        assert said == (parse_address(TOKEN), self.amount, parse_address(self.pay_to))
+        return nonce
 
     def handle(self, request: Send) -> Reply | Lost:
         if request.url == RPC:
@@ -133,6 +138,10 @@ class X402Sim:
         if asked["method"] == "eth_getBlockByNumber":
             now_s = self.clock.now_ms // 1000
             result: Any = {"number": "0x10", "timestamp": hex(now_s)}
+        elif asked["params"][0]["to"] == format_address(PERMIT2):
+            data = bytes.fromhex(asked["params"][0]["data"][2:])
+            bits = [1 << one[-1] for one in self.used if one[:-1] == data[37:]]
+            result = "0x" + sum(bits).to_bytes(32).hex()
         else:
             data = bytes.fromhex(asked["params"][0]["data"][2:])
             result = "0x" + int(data[36:] in self.used).to_bytes(32).hex()
@@ -140,4 +149,6 @@ class X402Sim:
 
     @property
     def nonces(self) -> list[str]:
-        return [str(one.payload["authorization"]["nonce"]) for one in self.payments]  # type: ignore[index,call-overload]
+        paid = [one.payload for one in self.payments]
+        either = [one.get("authorization") or one["permit2Authorization"] for one in paid]
+        return [str(one["nonce"]) for one in either]
