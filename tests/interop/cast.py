@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from tests.interop.environment import OURS
+from tests.interop.outcome import Outcome
 from tests.interop.scheme import BATCH, CHARGE, EXACT, PERMIT2, SCHEMES, Scheme
 
 Runtime = Literal["python", "javascript"]
@@ -31,7 +32,6 @@ class Peer:
         return scheme in self.schemes or scheme in self.not_built
 
 
-_BATCH: Final = "the node does not settle `batch-settlement` for sellers of others"
 _HASHES: Final = (
     "pympp 0.16.0 ties a payment to keccak256 of JSON [id, realm], mppx 0.11.0 to that of id and "
     "realm in one: neither takes the other's"
@@ -45,25 +45,29 @@ _PAYWALL_LACKS: Final = {
     BATCH: "AISA's paywall takes x402 by `exact` only",
     CHARGE: "AISA's paywall takes MPP by sessions of method `aisa` only",
 }
-_OFFICIAL: Final = (EXACT, PERMIT2)
+_OFFICIAL: Final = (EXACT, PERMIT2, BATCH)
 _MPP: Final = (EXACT, CHARGE)
 
 CLIENTS: Final = (
-    Peer("x402 httpx", "python", "x402", "x402_httpx", _OFFICIAL, {BATCH: _BATCH}),
-    Peer("x402 requests", "python", "x402", "x402_requests", _OFFICIAL, {BATCH: _BATCH}),
-    Peer("@x402/fetch", "javascript", "x402", "x402_fetch", _OFFICIAL, {BATCH: _BATCH}),
+    Peer("x402 httpx", "python", "x402", "x402_httpx", _OFFICIAL),
+    Peer("x402 requests", "python", "x402", "x402_requests", _OFFICIAL),
+    Peer("@x402/fetch", "javascript", "x402", "x402_fetch", _OFFICIAL),
     Peer("AISA agent", "python", OURS, "aisa_agent", (EXACT,), _AGENT_LACKS),
     Peer("pympp", "python", "pympp", "mpp_httpx", (CHARGE,)),
     Peer("mppx", "javascript", "mppx", "mpp_fetch", (CHARGE,)),
 )
 SERVERS: Final = (
-    Peer("x402 FastAPI", "python", "x402", "x402_fastapi", _OFFICIAL, {BATCH: _BATCH}),
-    Peer("x402 Flask", "python", "x402", "x402_flask", _OFFICIAL, {BATCH: _BATCH}),
-    Peer("@x402/express", "javascript", "x402", "x402_express", _OFFICIAL, {BATCH: _BATCH}),
-    Peer("AISA paywall", "python", OURS, "aisa_seller", _OFFICIAL, _PAYWALL_LACKS),
+    Peer("x402 FastAPI", "python", "x402", "x402_fastapi", _OFFICIAL),
+    Peer("x402 Flask", "python", "x402", "x402_flask", _OFFICIAL),
+    Peer("@x402/express", "javascript", "x402", "x402_express", _OFFICIAL),
+    Peer("AISA paywall", "python", OURS, "aisa_seller", (EXACT, PERMIT2), _PAYWALL_LACKS),
     Peer("pympp", "python", "pympp", "mpp_starlette", _MPP),
     Peer("mppx", "javascript", "mppx", "mpp_node", _MPP),
 )
+CHANNEL_FACILITATOR: Final = Peer(
+    "x402 facilitator", "python", "x402", "x402_facilitator", (BATCH,)
+)
+"""Settles `batch-settlement` for sellers of others, as the node does not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +82,11 @@ class Cell:
     def title(self) -> str:
         """The cell in a line."""
         return f"{self.client.name} x {self.server.name} x {self.scheme.name}"
+
+    def outcome(self) -> Outcome:
+        """Its outcome before anything was tried."""
+        names = (self.client.name, self.server.name, self.scheme.name)
+        return Outcome(*names, self.scheme.refusals, self.not_built)
 
     @property
     def not_built(self) -> str:

@@ -37,6 +37,7 @@ class Outcome:
     client: str
     server: str
     scheme: str
+    wanted: tuple[str, ...] = REFUSALS
     not_built: str = ""
     paid_units: int = 0
     transaction: str = ""
@@ -50,7 +51,7 @@ class Outcome:
             not self.failure
             and not self.not_built
             and self.paid_units > 0
-            and set(self.refusals) == set(REFUSALS)
+            and set(self.refusals) == set(self.wanted)
             and all(one.holds for one in self.refusals.values())
         )
 

@@ -47,7 +47,7 @@ def _row(one: Outcome) -> tuple[str, ...]:
 def _refused(one: Outcome, name: str) -> str:
     refusal = one.refusals.get(name)
     if refusal is None:
-        return "?"
+        return "?" if name in one.wanted else "-"
     if not refusal.holds:
         return "NOT REFUSED"
     return "repeated" if refusal.is_repeated else str(refusal.status)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from tests.interop.outcome import REFUSALS
+
 UNITS: Final = 100
 """$0.0001 of a token with six decimals."""
 
@@ -19,6 +21,7 @@ class Scheme:
     dialect: Literal["x402", "mpp"]
     path: str
     token: str
+    refusals: tuple[str, ...] = REFUSALS
 
     @property
     def twin_path(self) -> str:
@@ -33,6 +36,12 @@ class Scheme:
 
 EXACT: Final = Scheme("exact", "x402", "/exact", "test-USDC")
 PERMIT2: Final = Scheme("exact permit2", "x402", "/permit2", "test-USDT")
-BATCH: Final = Scheme("batch-settlement", "x402", "/batch", "test-USDC")
+BATCH: Final = Scheme(
+    "batch-settlement",
+    "x402",
+    "/batch",
+    "test-USDC",
+    tuple(name for name in REFUSALS if name != "expired"),
+)
 CHARGE: Final = Scheme("mpp charge", "mpp", "/charge", "test-USDC")
 SCHEMES: Final = (EXACT, PERMIT2, BATCH, CHARGE)

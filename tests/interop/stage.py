@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from aisa.devnet.toolchain import Say, say_on_stderr
-from tests.interop.cast import Cell, Peer
+from tests.interop.cast import CHANNEL_FACILITATOR, Cell, Peer
+from tests.interop.channel_trial import ChannelTrial
 from tests.interop.environment import PEERS, javascript, python
 from tests.interop.outcome import Outcome
 from tests.interop.process import PeerFailed, PeerProcess
-from tests.interop.scheme import CHARGE, DEAR_UNITS, EXACT, PERMIT2, UNITS, Scheme
+from tests.interop.scheme import BATCH, DEAR_UNITS, EXACT, PERMIT2, SCHEMES, UNITS, Scheme
 from tests.interop.trial import Trial
 from tests.interop.world import World
 
@@ -28,10 +29,14 @@ class Stage:
     def __init__(self, world: World, say: Say = say_on_stderr) -> None:
         self._world = world
         self._say = say
+        self._channels: PeerProcess | None = None
 
     def run(self, cells: Iterable[Cell]) -> Iterator[Outcome]:
         """The outcome of each cell, as it comes; a server and its clients start once."""
+        cells = list(cells)
         with ExitStack() as clients:
+            if any(cell.scheme is BATCH and not cell.not_built for cell in cells):
+                self._channels = clients.enter_context(self._channel_facilitator())
             started: dict[str, PeerProcess] = {}
 
             def client(peer: Peer) -> PeerProcess:
@@ -51,9 +56,8 @@ class Stage:
         with ExitStack() as stack:
             running: PeerProcess | None = None
             for cell in cells:
-                outcome = Outcome(cell.client.name, cell.server.name, cell.scheme.name)
+                outcome = cell.outcome()
                 if cell.not_built:
-                    outcome.not_built = cell.not_built
                     yield outcome
                     continue
                 self._say(cell.title)
@@ -63,7 +67,8 @@ class Stage:
                         running = stack.enter_context(process)
                     paying = client(cell.client)
                     payer = self._payer(cell.client, paying)
-                    trial = Trial(self._world, cell, paying, running, payer, seller)
+                    kind = ChannelTrial if cell.scheme is BATCH else Trial
+                    trial = kind(self._world, cell, paying, running, payer, seller)
                 except PeerFailed as error:
                     outcome.failure = str(error)
                     yield outcome
@@ -82,6 +87,17 @@ class Stage:
         log = self._world.scratch / f"{role}-{peer.script}.log"
         return PeerProcess(command, settings, log)
 
+    def _channel_facilitator(self) -> PeerProcess:
+        """The official one, whose calls carry out channels on our contract."""
+        purse = self._world.purse(CHANNEL_FACILITATOR.name)
+        self._world.fuel(purse.address)
+        settings = {
+            "key": purse.key,
+            "network": self._world.devnet.network,
+            "rpc_url": self._world.devnet.url,
+        }
+        return self._process(CHANNEL_FACILITATOR, "facilitator", settings)
+
     def _shared_settings(self) -> dict[str, Any]:
         network = self._world.devnet.network
         return {
@@ -99,10 +115,11 @@ class Stage:
         }
 
     def _seller_settings(self, peer: Peer) -> dict[str, Any]:
-        schemes = [one for one in (EXACT, PERMIT2, CHARGE) if one in peer.schemes]
+        schemes = [one for one in SCHEMES if one in peer.schemes]
         return {
             **self._shared_settings(),
             "facilitator": self._world.facilitator,
+            "channel_facilitator": self._channels.url if self._channels else "",
             "node": self._world.node,
             "node_network": self._world.node_network,
             "pay_to": _seller(peer),
@@ -118,6 +135,7 @@ class Stage:
         prices = {scheme.path: UNITS, scheme.twin_path: UNITS, scheme.dear_path: DEAR_UNITS}
         for path, units in prices.items():
             yield {
+                "scheme": BATCH.name if scheme is BATCH else EXACT.name,
                 "path": path,
                 "amount": str(units),
                 "price": f"{units / _MILLION:.6f}",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import httpx2
 
@@ -41,8 +41,10 @@ class Trial:
 
     def run(self) -> Outcome:
         """Try everything; whatever goes wrong is in the outcome."""
-        names = (self.cell.client.name, self.cell.server.name, self.cell.scheme.name)
-        outcome = Outcome(*names)
+        return self._tried()
+
+    def _tried(self) -> Outcome:
+        outcome = self.cell.outcome()
         try:
             self._pay(outcome)
             self._refuse(outcome)
@@ -53,15 +55,31 @@ class Trial:
     def _pay(self, outcome: Outcome) -> None:
         """The client does all by itself."""
         earned, spent = self._earned, self._left
-        told = self.client.ask(do="pay", url=self.server.url + self.cell.scheme.path)
-        if told["status"] != OK or "sold" not in told["body"]:
-            raise NotPaid(f"{told['status']}: {told['body'][:300]}")
+        told = self._paid()
         outcome.transaction = self._dialect.transaction(told["receipt"])
         if not self.world.landed(outcome.transaction):
             raise NotPaid(f"the receipt names {outcome.transaction!r}, which is not on the chain")
         outcome.paid_units = self._earned - earned
         if (outcome.paid_units, spent - self._left) != (UNITS, UNITS):
             raise NotPaid(f"{outcome.paid_units} units came and {spent - self._left} went")
+
+    def _paid(self) -> dict[str, Any]:
+        told = self.client.ask(do="pay", url=self.server.url + self.cell.scheme.path)
+        if told["status"] != OK or "sold" not in told["body"]:
+            raise NotPaid(f"{told['status']}: {told['body'][:300]}")
+        return told
+
+    def _refuse_changes(self, outcome: Outcome) -> None:
+        dialect, scheme = self._dialect, self.cell.scheme
+        offer = self._offer()
+        for name, other in (
+            ("amount", dialect.changed(offer, units=UNITS - 1)),
+            ("payee", dialect.changed(offer, pay_to=OTHER_PAYEE)),
+        ):
+            signed = dialect.as_answer_to(offer, self._signed(other))
+            outcome.refusals[name] = self._sent(signed, scheme.path)
+        elsewhere = self._signed(self._offer())
+        outcome.refusals["url"] = self._sent(elsewhere, scheme.dear_path)
 
     def _refuse(self, outcome: Outcome) -> None:
         """The client signs; what it signed is sent as something else than it is."""
@@ -70,17 +88,7 @@ class Trial:
         late = self._signed(dialect.changed(late_offer, seconds=SHORT_S))
         late_at = time.monotonic() + SHORT_S + 1
 
-        offer = self._offer()
-        for name, other in (
-            ("amount", dialect.changed(offer, units=UNITS - 1)),
-            ("payee", dialect.changed(offer, pay_to=OTHER_PAYEE)),
-        ):
-            signed = dialect.as_answer_to(offer, self._signed(other))
-            outcome.refusals[name] = self._sent(signed, scheme.path)
-
-        elsewhere = self._signed(self._offer())
-        outcome.refusals["url"] = self._sent(elsewhere, scheme.dear_path)
-
+        self._refuse_changes(outcome)
         offer = self._offer()
         once = dialect.as_answer_to(offer, self._signed(offer))
         before, answer = self._earned, self._get(scheme.path, once)

@@ -97,6 +97,10 @@ class World:
                 self.devnet.faucet.give_token(symbol, address, GIFT_UNITS)
         self._allow_permit2("test-USDT", address)
 
+    def fuel(self, address: str) -> None:
+        """Give an account gas."""
+        self.devnet.control.set_balance(address, WEI)
+
     def units(self, symbol: str, address: str) -> int:
         """What an account has of a token, by the chain."""
         return held(self.devnet, symbol, address)
@@ -119,7 +123,7 @@ class World:
     def _allow_permit2(self, symbol: str, owner: str) -> None:
         data = call_data("approve(address,uint256)", address_word(PERMIT2), uint_word(UINT256_MAX))
         token = self.devnet.token(symbol).address
-        self.devnet.control.set_balance(owner, WEI)
+        self.fuel(owner)
         with self.devnet.control.impersonating(owner):
             tx = {"from": owner, "to": token, "data": "0x" + data.hex()}
             self.devnet.rpc.wait_for(str(self.devnet.rpc.call("eth_sendTransaction", tx)))

@@ -8,14 +8,31 @@ from line import SETTINGS, listener, sale, serve
 from x402 import x402ResourceServer
 from x402.http import FacilitatorConfig, HTTPFacilitatorClient
 from x402.http.middleware.fastapi import PaymentMiddlewareASGI
+from x402.mechanisms.evm.batch_settlement.server import (
+    BatchSettlementChannelManager,
+    ChannelManagerConfig,
+)
 from x402.mechanisms.evm.exact import register_exact_evm_server
+from x402_channels import channel_scheme, manager_config
 from x402_routes import route_table
 
 
 def build() -> FastAPI:
-    facilitator = HTTPFacilitatorClient(FacilitatorConfig(url=SETTINGS["facilitator"]))
-    server = register_exact_evm_server(x402ResourceServer(facilitator), SETTINGS["network"])
+    exact = HTTPFacilitatorClient(FacilitatorConfig(url=SETTINGS["facilitator"]))
+    channels = HTTPFacilitatorClient(FacilitatorConfig(url=SETTINGS["channel_facilitator"]))
+    in_channels = bool(SETTINGS["channel_facilitator"])
+    server = x402ResourceServer([exact, channels] if in_channels else exact)
+    register_exact_evm_server(server, SETTINGS["network"])
     app = FastAPI()
+    if in_channels:
+        scheme = channel_scheme()
+        server.register(SETTINGS["network"], scheme)
+        settings = ChannelManagerConfig(**manager_config(scheme, channels))
+        manager = BatchSettlementChannelManager(settings)
+
+        @app.get("/claim")
+        async def claim() -> str:
+            return str(await manager.claim_and_settle())
 
     async def sold() -> dict[str, int]:
         return sale()

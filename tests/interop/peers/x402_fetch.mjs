@@ -1,5 +1,6 @@
 // The official npm client: `pay` lets it do all by itself, `sign` has it answer one offer.
 
+import { BatchSettlementEvmScheme } from "@x402/evm/batch-settlement/client";
 import { ExactEvmScheme } from "@x402/evm/exact/client";
 import { wrapFetchWithPayment, x402Client, x402HTTPClient } from "@x402/fetch";
 import { privateKeyToAccount } from "viem/accounts";
@@ -7,7 +8,9 @@ import { answerAll, settings, told } from "./line.mjs";
 
 const { assets, key, network } = settings;
 const payer = new x402Client();
-payer.register(network, new ExactEvmScheme(privateKeyToAccount(key)));
+const account = privateKeyToAccount(key);
+payer.register(network, new ExactEvmScheme(account));
+payer.register(network, new BatchSettlementEvmScheme(account));
 // Of tokens that it does not know it pays only those that it was told to.
 payer.setSpendControls({ allowedAssets: assets.map((asset) => ({ network, asset })) });
 const headers = new x402HTTPClient(payer);

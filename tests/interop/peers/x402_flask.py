@@ -10,14 +10,28 @@ from werkzeug.serving import make_server
 from x402 import x402ResourceServerSync
 from x402.http import FacilitatorConfig, HTTPFacilitatorClientSync
 from x402.http.middleware.flask import PaymentMiddleware
+from x402.mechanisms.evm.batch_settlement.server import (
+    BatchSettlementChannelManagerSync,
+    ChannelManagerConfigSync,
+)
 from x402.mechanisms.evm.exact import register_exact_evm_server
+from x402_channels import channel_scheme, manager_config
 from x402_routes import route_table
 
 
 def build() -> Flask:
-    facilitator = HTTPFacilitatorClientSync(FacilitatorConfig(url=SETTINGS["facilitator"]))
-    server = register_exact_evm_server(x402ResourceServerSync(facilitator), SETTINGS["network"])
+    exact = HTTPFacilitatorClientSync(FacilitatorConfig(url=SETTINGS["facilitator"]))
+    channels = HTTPFacilitatorClientSync(FacilitatorConfig(url=SETTINGS["channel_facilitator"]))
+    in_channels = bool(SETTINGS["channel_facilitator"])
+    server = x402ResourceServerSync([exact, channels] if in_channels else exact)
+    register_exact_evm_server(server, SETTINGS["network"])
     app = Flask(__name__)
+    if in_channels:
+        scheme = channel_scheme()
+        server.register(SETTINGS["network"], scheme)
+        settings = ChannelManagerConfigSync(**manager_config(scheme, channels))
+        manager = BatchSettlementChannelManagerSync(settings)
+        app.add_url_rule("/claim", "claim", lambda: str(manager.claim_and_settle()))
     for route in SETTINGS["routes"]:
         path = route["path"]
         app.add_url_rule(path, path, sale)

@@ -11,7 +11,7 @@ def route_table() -> dict[str, RouteConfig]:
     table: dict[str, RouteConfig] = {}
     for route in SETTINGS["routes"]:
         option = PaymentOption(
-            scheme="exact",
+            scheme=route["scheme"],
             pay_to=SETTINGS["pay_to"],
             price=AssetAmount(amount=route["amount"], asset=route["asset"], extra=route["extra"]),
             network=SETTINGS["network"],
