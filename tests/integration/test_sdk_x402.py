@@ -25,12 +25,13 @@ from aisa.sdk.purse import agent_evm_key
 from tests.integration.node_process import NodeProcess
 from tests.integration.x402_desk import FacilitatorDesk
 from tests.integration.x402_payer import facilitator_folder, held
-from tests.interop.environment import PEERS, python
+from tests.interop.environment import python
 from tests.interop.process import PeerProcess
 
 pytestmark = [pytest.mark.network, pytest.mark.slow]
 
 ROOT = Path(__file__).parents[2]
+SELLER = Path(__file__).parent / "x402_official_seller.py"
 PRICE = 100
 DEAR = 20_000
 CONFIG = """\
@@ -109,7 +110,7 @@ def market(
     with NodeProcess(facilitator_folder(scratch / "node", ethereum_devnet)) as node:
         desk = FacilitatorDesk(f"{node.url}/x402")
         settings = seller_settings(ethereum_devnet, desk.url, seller)
-        command = [str(python("x402")), str(PEERS / "x402_fastapi.py")]
+        command = [str(python("x402")), str(SELLER)]
         with PeerProcess(command, settings, scratch / "seller.log") as peer:
             yield Market(ethereum_devnet, desk, peer.url, seller)
         desk.stop()
