@@ -11,6 +11,7 @@ import pytest
 
 import aisa.sdk
 from aisa.cli.seller_folder import NODE_NAMES
+from aisa.cli.seller_offers import OFFER_NAMES
 from aisa.sdk import Agent, AsyncAgent
 from aisa.sdk.home import AGENT_NAMES, BUDGET_NAMES
 from aisa.sdk.x402_asset import ASSET_NAMES
@@ -101,7 +102,7 @@ def test_every_setting_of_agent_and_seller_is_documented() -> None:
     listed = set(re.findall(r"^\| `([a-z_.]+)` \|", page, re.MULTILINE))
     agent = {name for name in AGENT_NAMES if name not in {"budget", "x402"}}
     limits = {f"budget.{name}" for name in BUDGET_NAMES}
-    assert listed - {"config.toml"} == {*agent, *limits, *ASSET_NAMES, *NODE_NAMES}
+    assert listed - {"config.toml"} == {*agent, *limits, *ASSET_NAMES, *NODE_NAMES, *OFFER_NAMES}
 
 
 def test_every_variable_of_the_environment_is_documented() -> None:

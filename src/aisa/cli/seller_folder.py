@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, cast
 
+from aisa.cli.seller_offers import offers_in
 from aisa.client import SyncNodeClient, origin_of
 from aisa.errors import ConfigInvalid, NodeUnavailable
-from aisa.paywall import TrustedHub
+from aisa.paywall import TrustedHub, X402Offer
 
 FEE_PPM_MAX: Final = 10_000
 NODE_NAMES: Final = ("url", "network", "fee_ppm_max", "unredeemed_cap")
@@ -105,19 +106,32 @@ def trusted_hubs(files: SellerFiles, node: str | None) -> list[TrustedHub]:
     Raises:
         ConfigInvalid: there is no list, or it cannot be read.
     """
+    document = _read(files)
+    tables = document.get("node")
+    if not isinstance(tables, list) or not tables:
+        raise ConfigInvalid(f"{files.config} has no [[node]]")
+    hubs = [_hub(table, files.config) for table in cast("list[Any]", tables)]
+    return hubs if node is None else _at_their_place_now(hubs, node)
+
+
+def x402_offers(files: SellerFiles) -> tuple[X402Offer, ...]:
+    """The tokens that the seller takes for single calls, by its file's [[x402]].
+
+    Raises:
+        ConfigInvalid: there is no such file, or one of them cannot work.
+    """
+    return offers_in(_read(files), files.config)
+
+
+def _read(files: SellerFiles) -> dict[str, Any]:
     try:
-        document = tomllib.loads(files.config.read_text(encoding="utf-8"))
+        return tomllib.loads(files.config.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigInvalid(
             f"there is no seller at {files.folder}", hint="aisa seller init --node URL"
         ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigInvalid(f"{files.config} is not TOML: {error}") from error
-    tables = document.get("node")
-    if not isinstance(tables, list) or not tables:
-        raise ConfigInvalid(f"{files.config} has no [[node]]")
-    hubs = [_hub(table, files.config) for table in cast("list[Any]", tables)]
-    return hubs if node is None else _at_their_place_now(hubs, node)
 
 
 def _at_their_place_now(hubs: list[TrustedHub], node: str) -> list[TrustedHub]:

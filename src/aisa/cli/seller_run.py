@@ -15,7 +15,7 @@ from typing import Any
 
 from aisa import faults
 from aisa.cli.seller_control import Controlled, state_of
-from aisa.cli.seller_folder import SellerFiles, ensure_seller_seed, trusted_hubs
+from aisa.cli.seller_folder import SellerFiles, ensure_seller_seed, trusted_hubs, x402_offers
 from aisa.cli.service import Service, forget_service, read_service, write_service
 from aisa.errors import AisaError, ConfigInvalid, FileOwned
 from aisa.paywall import Paid, Paywall, PaywallMiddleware, Price
@@ -62,7 +62,8 @@ def refuse_a_second(files: SellerFiles) -> None:
 def paywall_of(files: SellerFiles, origin: str, node: str | None) -> Paywall:
     """The paywall of this home's seller."""
     hubs = trusted_hubs(files, node)
-    return Paywall(files.store, ensure_seller_seed(files), origin=origin, hubs=hubs)
+    seed, offers = ensure_seller_seed(files), x402_offers(files)
+    return Paywall(files.store, seed, origin=origin, hubs=hubs, x402=offers)
 
 
 def run_seller(

@@ -13,6 +13,8 @@ from aisa.money import AIUSD, Amount, Currency, parse_amount
 Headers: TypeAlias = "Iterable[tuple[bytes, bytes]]"
 
 BODY_BYTES_MAX: Final = 1024 * 1024
+DESCRIPTION_CHARS_MAX: Final = 1024
+"""So long may a description be in a challenge."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +117,8 @@ def price_of(
         if at_most is None:
             raise ConfigInvalid("a computed price needs at_most, so that a payer knows its risk")
         most, compute = _amount(at_most), price
+    if len(description) > DESCRIPTION_CHARS_MAX:
+        raise ConfigInvalid(f"a description has at most {DESCRIPTION_CHARS_MAX} characters")
     return Price(
         most.units,
         most.currency,

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from aisa.cli import seller_run
-from aisa.cli.seller_folder import ensure_seller_seed, seller_files, trusted_hubs
+from aisa.cli.seller_folder import ensure_seller_seed, seller_files, trusted_hubs, x402_offers
 from aisa.errors import ConfigInvalid
 
 HUB = '[[node]]\nurl = "http://127.0.0.1:9"\nnetwork = "aisa:x"\n'
@@ -67,3 +67,48 @@ def test_without_a_seller_the_way_out_is_told(tmp_path: Path) -> None:
 def test_an_application_that_is_not_there_is_told(path: str) -> None:
     with pytest.raises(ConfigInvalid):
         seller_run.load_app(path)
+
+
+OFFER = """
+[[x402]]
+network = "eip155:31337"
+asset = "0x2279B7A0a67DB372996a5FaB50D91eAA73d2eBe6"
+decimals = 6
+domain_name = "test-USDC"
+domain_version = "2"
+pay_to = "0x5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e"
+facilitators = ["http://127.0.0.1:8401/x402"]
+keeps_keys = true
+"""
+
+
+def test_the_tokens_that_are_taken_are_read(tmp_path: Path) -> None:
+    files = seller_files(tmp_path)
+    files.folder.mkdir(parents=True)
+    files.config.write_text(OFFER)
+    (offer,) = x402_offers(files)
+    assert (offer.network, offer.decimals, offer.method) == ("eip155:31337", 6, "eip3009")
+    (facilitator,) = offer.trusted()
+    assert (facilitator.url, facilitator.keeps_keys) == ("http://127.0.0.1:8401/x402", True)
+    files.config.write_text("")
+    assert x402_offers(files) == ()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("[[x402]]", "[x402]", "list of tables"),
+        ("decimals = 6", "", "lacks decimals"),
+        ("decimals = 6", 'decimals = "6"', "decimals of"),
+        ("pay_to = ", "payto = ", "no setting 'payto'"),
+        ('["http://127.0.0.1:8401/x402"]', '"http://127.0.0.1:8401/x402"', "list of URLs"),
+    ],
+)
+def test_a_token_that_is_written_wrong_is_named(
+    tmp_path: Path, old: str, new: str, said: str
+) -> None:
+    files = seller_files(tmp_path)
+    files.folder.mkdir(parents=True)
+    files.config.write_text(OFFER.replace(old, new))
+    with pytest.raises(ConfigInvalid, match=said):
+        x402_offers(files)
