@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import secrets
@@ -13,13 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 
 from aisa.cli import main
 from aisa.devnet.ethereum.devnet import EthereumDevnet
 from aisa.errors import AnswerGone, BudgetExceeded, OutcomeUnknown
 from aisa.protocol.evm_address import format_address
-from aisa.sdk import Agent, Outcome
+from aisa.sdk import Agent, AsyncAgent, Outcome, PaymentTransport
 from aisa.sdk.home import ensure_agent_seed
 from aisa.sdk.purse import agent_evm_key
 from tests.integration.node_process import NodeProcess
@@ -164,6 +166,22 @@ def test_a_seller_of_others_is_paid(market: Market, tmp_path: Path) -> None:
         assert landed["status"] == "0x1"
         assert agent.unknown_calls() == []
     assert market.earned - before == PRICE
+
+
+def test_every_way_to_call_pays(market: Market, tmp_path: Path) -> None:
+    before, home, url = market.earned, market.home(tmp_path), market.url + "/paid"
+    with Agent(home) as agent, httpx2.Client(transport=PaymentTransport(agent)) as client:
+        response = client.get(url)
+        assert response.status_code == 200
+        assert response.extensions["aisa_payment"].outcome is Outcome.SETTLED
+
+    async def play() -> None:
+        async with AsyncAgent(home) as paying:
+            answers = await asyncio.gather(*(paying.get(url) for _ in range(3)))
+            assert {one.status for one in answers} == {200}
+
+    asyncio.run(play())
+    assert market.earned - before == 4 * PRICE
 
 
 def test_permit2_moves_a_token_once_it_is_approved(

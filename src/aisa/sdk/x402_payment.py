@@ -69,12 +69,13 @@ def pay_by_transfer(purse: Purse, call: Call, reply: Reply, error: AisaError) ->
         AnswerGone: the transfer was carried out, and the seller gives no answer.
         AisaError: `error`, or why the seller is not paid.
     """
-    if not makes_offer(reply):
+    is_only_way = isinstance(error, PaymentRequired)
+    if not makes_offer(reply) or not (purse.x402 or is_only_way):
         raise error
     try:
         offer = find_offer(purse, call, reply)
     except (PaymentRequired, MalformedMessage):
-        if purse.x402 and isinstance(error, PaymentRequired):
+        if is_only_way:
             raise
         raise error from None
     yield from _pin(purse, call, offer)

@@ -192,8 +192,9 @@ def test_what_is_not_allowed_is_not_paid(
 
 def test_nothing_is_paid_unless_it_is_configured(make: Make, sim: X402Sim, tmp_path: Path) -> None:
     (tmp_path / "home" / "config.toml").write_text("")
-    with pytest.raises(PaymentRequired):
+    with pytest.raises(PaymentRequired, match=NETWORK) as told:
         make().get(URL)
+    assert "agent.x402" in (told.value.hint or "")
     assert sim.payments == []
 
 
