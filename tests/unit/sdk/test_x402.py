@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from aisa.channel.payer import Limits
 from aisa.errors import (
     AisaError,
     AnswerGone,
@@ -31,7 +34,7 @@ from aisa.errors import (
 from aisa.money import USDC, Amount
 from aisa.protocol.aip import Hub
 from aisa.protocol.x402 import PAYMENT_IDENTIFIER, PaymentIdentifier, PaymentPayload
-from aisa.sdk import Agent, AsyncAgent, Budget, Outcome, Payment
+from aisa.sdk import UNLIMITED, Agent, AsyncAgent, Budget, Outcome, Payment
 from aisa.sdk.step import Lost, Reply
 from tests.unit.sdk.market import Clock, SellerSim
 from tests.unit.sdk.play import die
@@ -424,6 +427,26 @@ def test_calls_at_the_same_time_have_transfers_of_their_own(make: Make, sim: X40
     sim.says = [meanwhile]
     assert agent.get(URL).status == 200
     assert len(set(sim.nonces)) == 2
+
+
+def test_threads_do_not_take_over_one_transfer_twice(make: Make, sim: X402Sim) -> None:
+    agent = make(budget=UNLIMITED)
+    agent._purse.x402 = tuple(replace(one, limits=Limits()) for one in agent._purse.x402)
+    sim.says = [refuse]
+    with pytest.raises(OutcomeUnknown):
+        agent.get(URL)
+    everyone = threading.Barrier(8, timeout=10)
+
+    def together(sim: X402Sim, payment: PaymentPayload) -> Reply:
+        everyone.wait()
+        return settle(sim, payment)
+
+    sim.says = [together] * 8
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: agent.get(URL), range(8)))
+    assert {one.status for one in answers} == {200}
+    assert (len(sim.nonces), len(set(sim.nonces))) == (9, 8)
+    assert sim.nonces.count(sim.nonces[0]) == 2, "one of them took over what was refused"
 
 
 @pytest.mark.parametrize("status", [200, 404, 500])
