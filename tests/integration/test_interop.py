@@ -1,4 +1,4 @@
-"""Two cells of `make interop`: the official client pays the official server and ours; our node settles."""
+"""Three cells of `make interop`: the official client pays the official server and ours; our node settles."""
 
 from __future__ import annotations
 
@@ -26,11 +26,16 @@ def cell(client: str, server: str, scheme: str) -> Cell:
 def test_the_official_client_pays_the_official_server_and_ours(
     tmp_path: Path, ethereum: EthereumDevnet
 ) -> None:
-    cells = [cell("x402 httpx", name, "exact") for name in ("x402 FastAPI", "AISA paywall")]
+    cells = [
+        cell("x402 httpx", "x402 FastAPI", "exact"),
+        cell("x402 httpx", "x402 FastAPI", "batch-settlement"),
+        cell("x402 httpx", "AISA paywall", "exact"),
+    ]
     with open_world(ethereum, tmp_path) as world:
-        official, ours = Stage(world).run(cells)
-    assert (official.failure, ours.failure) == ("", "")
-    assert (official.paid_units, ours.paid_units) == (100, 100)
+        outcomes = list(Stage(world).run(cells))
+    assert [one.failure for one in outcomes] == ["", "", ""]
+    assert [one.paid_units for one in outcomes] == [100, 200, 100]
+    official, channel, ours = outcomes
     assert {name: one.reason for name, one in official.refusals.items()} == {
         "amount": "invalid_exact_evm_payload_authorization_value_mismatch",
         "payee": "invalid_exact_evm_payload_recipient_mismatch",
@@ -41,4 +46,5 @@ def test_the_official_client_pays_the_official_server_and_ours(
     }
     assert ours.refusals["replay"].is_repeated
     assert official.holds
+    assert channel.holds
     assert ours.holds

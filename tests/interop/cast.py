@@ -26,6 +26,8 @@ class Peer:
     script: str
     schemes: tuple[Scheme, ...]
     not_built: Mapping[Scheme, str] = field(default_factory=dict[Scheme, str])
+    has_own_facilitator: bool = False
+    """Whether its channels are carried out by the facilitator of its own SDK, not by the node."""
 
     def knows(self, scheme: Scheme) -> bool:
         """Whether it is meant to speak a scheme, now or later."""
@@ -37,7 +39,6 @@ _HASHES: Final = (
     "realm in one: neither takes the other's"
 )
 _AGENT_LACKS: Final = {
-    PERMIT2: "AISA's agent signs EIP-3009 only",
     BATCH: "AISA's agent pays x402 by `exact` only",
     CHARGE: "AISA's agent pays MPP by sessions of method `aisa` only",
 }
@@ -52,13 +53,13 @@ CLIENTS: Final = (
     Peer("x402 httpx", "python", "x402", "x402_httpx", _OFFICIAL),
     Peer("x402 requests", "python", "x402", "x402_requests", _OFFICIAL),
     Peer("@x402/fetch", "javascript", "x402", "x402_fetch", _OFFICIAL),
-    Peer("AISA agent", "python", OURS, "aisa_agent", (EXACT,), _AGENT_LACKS),
+    Peer("AISA agent", "python", OURS, "aisa_agent", (EXACT, PERMIT2), _AGENT_LACKS),
     Peer("pympp", "python", "pympp", "mpp_httpx", (CHARGE,)),
     Peer("mppx", "javascript", "mppx", "mpp_fetch", (CHARGE,)),
 )
 SERVERS: Final = (
     Peer("x402 FastAPI", "python", "x402", "x402_fastapi", _OFFICIAL),
-    Peer("x402 Flask", "python", "x402", "x402_flask", _OFFICIAL),
+    Peer("x402 Flask", "python", "x402", "x402_flask", _OFFICIAL, has_own_facilitator=True),
     Peer("@x402/express", "javascript", "x402", "x402_express", _OFFICIAL),
     Peer("AISA paywall", "python", OURS, "aisa_seller", (EXACT, PERMIT2), _PAYWALL_LACKS),
     Peer("pympp", "python", "pympp", "mpp_starlette", _MPP),
@@ -67,7 +68,7 @@ SERVERS: Final = (
 CHANNEL_FACILITATOR: Final = Peer(
     "x402 facilitator", "python", "x402", "x402_facilitator", (BATCH,)
 )
-"""Settles `batch-settlement` for sellers of others, as the node does not."""
+"""Carries out channels on our contract, whatever our own node would do."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,14 +29,14 @@ class Stage:
     def __init__(self, world: World, say: Say = say_on_stderr) -> None:
         self._world = world
         self._say = say
-        self._channels: PeerProcess | None = None
+        self._channels_url = ""
 
     def run(self, cells: Iterable[Cell]) -> Iterator[Outcome]:
         """The outcome of each cell, as it comes; a server and its clients start once."""
         cells = list(cells)
         with ExitStack() as clients:
-            if any(cell.scheme is BATCH and not cell.not_built for cell in cells):
-                self._channels = clients.enter_context(self._channel_facilitator())
+            if any(cell.server.has_own_facilitator for cell in cells):
+                self._channels_url = clients.enter_context(self._channel_facilitator()).url
             started: dict[str, PeerProcess] = {}
 
             def client(peer: Peer) -> PeerProcess:
@@ -115,11 +115,12 @@ class Stage:
         }
 
     def _seller_settings(self, peer: Peer) -> dict[str, Any]:
+        channels = self._channels_url if peer.has_own_facilitator else self._world.facilitator
         schemes = [one for one in SCHEMES if one in peer.schemes]
         return {
             **self._shared_settings(),
             "facilitator": self._world.facilitator,
-            "channel_facilitator": self._channels.url if self._channels else "",
+            "channel_facilitator": channels,
             "node": self._world.node,
             "node_network": self._world.node_network,
             "pay_to": _seller(peer),

@@ -48,7 +48,14 @@ class Trial:
         try:
             self._pay(outcome)
             self._refuse(outcome)
-        except (PeerFailed, NotPaid, httpx2.HTTPError, AssertionError, LookupError) as error:
+        except (
+            PeerFailed,
+            NotPaid,
+            httpx2.HTTPError,
+            AssertionError,
+            LookupError,
+            ValueError,
+        ) as error:
             outcome.failure = f"{type(error).__name__}: {error}"
         return outcome
 
@@ -65,7 +72,7 @@ class Trial:
 
     def _paid(self) -> dict[str, Any]:
         told = self.client.ask(do="pay", url=self.server.url + self.cell.scheme.path)
-        if told["status"] != OK or "sold" not in told["body"]:
+        if told["status"] != OK or "sold" not in told["body"] or not told["receipt"]:
             raise NotPaid(f"{told['status']}: {told['body'][:300]}")
         return told
 

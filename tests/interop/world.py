@@ -44,6 +44,7 @@ kind = "evm"
 network = "{network}"
 rpc_urls = ["{url}"]
 confirmations = 1
+escrow = "0x4020074e9dF2ce1deE5A9C1b5c3f541D02a10003"
 {tokens}"""
 _CURRENCIES: Final = {"aiUSD": "aiUSD", "test-USDC": "USDC", "test-USDT": "USDT"}
 _TOKEN: Final = """

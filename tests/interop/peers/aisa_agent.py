@@ -30,29 +30,39 @@ node = "http://127.0.0.1:9"
 per_call = "0.01 aiUSD"
 per_seller = "none"
 per_day = "1 aiUSD"
-
+"""
+ASSET = """
 [[agent.x402.asset]]
-asset = "{network}/erc20:{address}"
-symbol = "test-USDC"
+asset = "{network}/erc20:{asset}"
+symbol = "{method}"
 currency = "aiUSD"
-scale = {decimals}
+scale = 6
+method = "{method}"
 name = "{name}"
 version = "{version}"
 per_call = "0.01 aiUSD"
 per_day = "1 aiUSD"
 """
+METHODS = ("eip3009", "permit2")
 
 home = Path(SETTINGS["scratch"], "agent")
 home.mkdir(mode=0o700)
-config = CONFIG.format(network=SETTINGS["network"], **SETTINGS["token"])
-(home / "config.toml").write_text(config)
-key = agent_evm_key(ensure_agent_seed(home), SETTINGS["network"])
+network, token = SETTINGS["network"], SETTINGS["token"]
+tables = [
+    ASSET.format(
+        network=network, asset=asset, method=method, name=token["name"], version=token["version"]
+    )
+    for asset, method in zip(SETTINGS["assets"], METHODS, strict=True)
+]
+(home / "config.toml").write_text(CONFIG + "".join(tables))
+key = agent_evm_key(ensure_agent_seed(home), network)
 agent = Agent(home)
 
 
 def pay(url: str) -> dict[str, Any]:
     got = agent.get(url)
-    receipt = {name.lower(): value for name, value in got.headers.items()}["payment-response"]
+    headers = {name.lower(): value for name, value in got.headers.items()}
+    receipt = headers.get("payment-response", "")
     return {"status": got.status, "body": got.text, "receipt": receipt}
 
 

@@ -10,9 +10,10 @@ import { sale, serve, settings } from "./line.mjs";
 
 const { network, pay_to: payTo } = settings;
 const [exact, channels] = [settings.facilitator, settings.channel_facilitator].map(
-  (url) => url && new HTTPFacilitatorClient({ url }),
+  (url) => new HTTPFacilitatorClient({ url }),
 );
-const server = new x402ResourceServer([exact, channels].filter(Boolean));
+// The first that serves a scheme is asked.
+const server = new x402ResourceServer([channels, exact]);
 server.register(network, new ExactEvmScheme());
 
 const table = {};
@@ -22,19 +23,17 @@ for (const { scheme, path, amount, asset, extra } of settings.routes) {
 }
 
 const app = express();
-if (channels) {
-  const receiverAuthorizerSigner = privateKeyToAccount(generatePrivateKey());
-  const scheme = new BatchSettlementEvmScheme(payTo, { receiverAuthorizerSigner });
-  server.register(network, scheme);
-  const manager = new BatchSettlementChannelManager({
-    scheme,
-    facilitator: channels,
-    receiver: payTo,
-    token: settings.token.address,
-    network,
-  });
-  app.get("/claim", async (_, response) => response.json(await manager.claimAndSettle()));
-}
+const receiverAuthorizerSigner = privateKeyToAccount(generatePrivateKey());
+const scheme = new BatchSettlementEvmScheme(payTo, { receiverAuthorizerSigner });
+server.register(network, scheme);
+const manager = new BatchSettlementChannelManager({
+  scheme,
+  facilitator: channels,
+  receiver: payTo,
+  token: settings.token.address,
+  network,
+});
+app.get("/claim", async (_, response) => response.json(await manager.claimAndSettle()));
 app.use(paymentMiddleware(table, server));
 for (const { path } of settings.routes) app.get(path, (_, response) => response.json(sale()));
 serve(app);

@@ -20,19 +20,18 @@ from x402_routes import route_table
 def build() -> FastAPI:
     exact = HTTPFacilitatorClient(FacilitatorConfig(url=SETTINGS["facilitator"]))
     channels = HTTPFacilitatorClient(FacilitatorConfig(url=SETTINGS["channel_facilitator"]))
-    in_channels = bool(SETTINGS["channel_facilitator"])
-    server = x402ResourceServer([exact, channels] if in_channels else exact)
+    # The first that serves a scheme is asked.
+    server = x402ResourceServer([channels, exact])
     register_exact_evm_server(server, SETTINGS["network"])
     app = FastAPI()
-    if in_channels:
-        scheme = channel_scheme()
-        server.register(SETTINGS["network"], scheme)
-        settings = ChannelManagerConfig(**manager_config(scheme, channels))
-        manager = BatchSettlementChannelManager(settings)
+    scheme = channel_scheme()
+    server.register(SETTINGS["network"], scheme)
+    settings = ChannelManagerConfig(**manager_config(scheme, channels))
+    manager = BatchSettlementChannelManager(settings)
 
-        @app.get("/claim")
-        async def claim() -> str:
-            return str(await manager.claim_and_settle())
+    @app.get("/claim")
+    async def claim() -> str:
+        return str(await manager.claim_and_settle())
 
     async def sold() -> dict[str, int]:
         return sale()

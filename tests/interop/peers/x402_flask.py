@@ -22,16 +22,15 @@ from x402_routes import route_table
 def build() -> Flask:
     exact = HTTPFacilitatorClientSync(FacilitatorConfig(url=SETTINGS["facilitator"]))
     channels = HTTPFacilitatorClientSync(FacilitatorConfig(url=SETTINGS["channel_facilitator"]))
-    in_channels = bool(SETTINGS["channel_facilitator"])
-    server = x402ResourceServerSync([exact, channels] if in_channels else exact)
+    # The first that serves a scheme is asked.
+    server = x402ResourceServerSync([channels, exact])
     register_exact_evm_server(server, SETTINGS["network"])
     app = Flask(__name__)
-    if in_channels:
-        scheme = channel_scheme()
-        server.register(SETTINGS["network"], scheme)
-        settings = ChannelManagerConfigSync(**manager_config(scheme, channels))
-        manager = BatchSettlementChannelManagerSync(settings)
-        app.add_url_rule("/claim", "claim", lambda: str(manager.claim_and_settle()))
+    scheme = channel_scheme()
+    server.register(SETTINGS["network"], scheme)
+    settings = ChannelManagerConfigSync(**manager_config(scheme, channels))
+    manager = BatchSettlementChannelManagerSync(settings)
+    app.add_url_rule("/claim", "claim", lambda: str(manager.claim_and_settle()))
     for route in SETTINGS["routes"]:
         path = route["path"]
         app.add_url_rule(path, path, sale)
