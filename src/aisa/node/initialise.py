@@ -14,6 +14,8 @@ from aisa.errors import StateConflict
 from aisa.node.config import parse_config
 from aisa.node.key import make_key, make_passphrase_file
 from aisa.protocol.aip import hub_network
+from aisa.protocol.escrow import BATCH_CONTRACT
+from aisa.protocol.evm_address import format_address
 
 CONFIG_NAME: Final = "node.toml"
 PASSPHRASE_NAME: Final = "node.passphrase"  # noqa: S105 - a file's name
@@ -116,6 +118,7 @@ def add_chains(path: Path, chains: Sequence[DevnetChain], *, label: str) -> None
             f"rpc_urls = [{_quoted(chain.rpc_url)}]",
             f"coin = {chain.coin}",
             "confirmations = 1",
+            f"escrow = {_quoted(format_address(BATCH_CONTRACT))}",
         ]
         for token in chain.tokens:
             lines += _token(token, chain.network)

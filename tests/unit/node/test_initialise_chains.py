@@ -9,6 +9,7 @@ import pytest
 from aisa.errors import ConfigInvalid
 from aisa.node.config import load_config
 from aisa.node.initialise import DevnetChain, DevnetMint, add_chains, devnet_config
+from aisa.protocol.escrow import BATCH_CONTRACT
 
 LABEL = "anvil: real EVM and contracts, one process makes the blocks"
 SOLANA = "solana:" + "1" * 32
@@ -52,6 +53,7 @@ def test_rails_and_currencies_are_added(path: Path) -> None:
     assert [terms.currency.code for terms in config.currencies] == ["aiUSD", "test-USDC"]
     assert config.labels == ("SVM in process", LABEL)
     assert config.facilitator == "open"
+    assert [rail.escrow for rail in config.rails] == [None, BATCH_CONTRACT, BATCH_CONTRACT]
 
 
 def test_what_is_known_stays_as_it_is(path: Path) -> None:

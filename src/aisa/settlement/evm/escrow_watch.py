@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -35,25 +35,31 @@ class LeavingWatcher:
     async def leaving(self, cursor: bytes) -> LeavingNotices:
         """See `Escrow.leaving`."""
         mark = parse_mark(cursor)
-        final = await self._chain.final_height()
-        kept = mark.blocks
-        found: list[LeavingNotice] = []
-        until = mark.blocks[-1][0] if mark.blocks else max(0, final)
-        if mark.blocks and final > until:
-            kept = await standing_blocks(self._chain, mark)
-            start = kept[-1][0] + 1 if kept else 0
-            found, until = await read_in_ranges(
-                self._final,
-                start,
-                final,
-                blocks_max=self._settings.log_blocks_max,
-                enough=_NOTICES_MAX,
-            )
+        final = max(0, await self._chain.final_height())
+        if not mark.blocks:
+            return await self._told((), (), final)
+        newest_told = mark.blocks[-1][0]
+        if final <= newest_told:
+            return LeavingNotices(tuple(await self._fresh(newest_told + 1)), cursor)
+        kept = await standing_blocks(self._chain, mark)
+        first = max(0, mark.blocks[0][0] - self._settings.log_blocks_max)
+        found, until = await read_in_ranges(
+            self._final,
+            kept[-1][0] + 1 if kept else first,
+            final,
+            blocks_max=self._settings.log_blocks_max,
+            enough=_NOTICES_MAX,
+        )
+        return await self._told(found, kept, until)
+
+    async def _told(
+        self, found: Sequence[LeavingNotice], kept: Sequence[tuple[int, str]], until: int
+    ) -> LeavingNotices:
+        """What was found up to a block, what is newer, and the cursor for both."""
         fresh = await self._fresh(until + 1)
-        if mark.blocks and until <= mark.blocks[-1][0]:
-            return LeavingNotices((*found, *fresh), cursor)
         last = await self._chain.block(until)
-        return LeavingNotices((*found, *fresh), msgspec.json.encode(Mark(thinned(kept, last))))
+        cursor = msgspec.json.encode(Mark(thinned(kept, last)))
+        return LeavingNotices((*found, *fresh), cursor)
 
     async def _final(self, start: int, end: int) -> list[LeavingNotice]:
         wish = self._wish(hex(start), hex(end))
