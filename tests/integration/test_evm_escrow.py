@@ -314,6 +314,32 @@ async def test_withdrawals_are_seen_at_once_and_again_when_final(world: EscrowWo
     assert (await world.view(config)).time_left_s == 0
 
 
+async def test_a_final_withdrawal_that_the_chain_takes_back_is_not_the_last_word(
+    world: EscrowWorld,
+) -> None:
+    config = await world.opened()
+    world.mine(25)
+    cursor = (await world.escrow.leaving(b"")).cursor
+    world.mine(2)
+    cursor = (await world.escrow.leaving(cursor)).cursor
+    world.leave(config, 800)
+    world.settle_blocks()
+    told = await world.escrow.leaving(cursor)
+    assert [one.is_final for one in told.notices] == [True]
+    world.devnet.control.reorg(CONFIRMATIONS + 1)
+    world.devnet.control.drop_all()
+    assert (await world.escrow.leaving(told.cursor)).notices == ()
+    world.leave(config, 700)
+    world.settle_blocks()
+    again = await world.escrow.leaving(told.cursor)
+    assert [(one.leaving.units, one.is_final) for one in again.notices] == [(700, True)]
+    # Even if all that the cursor remembers is gone.
+    world.devnet.control.reorg(20)
+    world.devnet.control.drop_all()
+    world.settle_blocks()
+    assert (await world.escrow.leaving(again.cursor)).notices == ()
+
+
 @pytest.mark.parametrize("what", ["nothing", "token", "changed", "collector"])
 async def test_another_contract_at_the_address_is_refused(
     ethereum: EthereumDevnet, what: str
