@@ -10,7 +10,14 @@ from dataclasses import replace
 import pytest
 
 from aisa.devnet.ethereum.devnet import EthereumDevnet
-from aisa.errors import ConfigInvalid, IdempotencyMismatch, InvalidRequest, RailError
+from aisa.devnet.ethereum.proxy import RpcProxy
+from aisa.errors import (
+    ConfigInvalid,
+    IdempotencyMismatch,
+    InvalidRequest,
+    RailError,
+    RailUnavailable,
+)
 from aisa.identity import EvmKey
 from aisa.protocol.evm_address import format_address, format_bytes, parse_address
 from aisa.protocol.x402.batch import claims_digest, refund_digest
@@ -338,6 +345,34 @@ async def test_a_final_withdrawal_that_the_chain_takes_back_is_not_the_last_word
     world.devnet.control.drop_all()
     world.settle_blocks()
     assert (await world.escrow.leaving(again.cursor)).notices == ()
+
+
+async def test_a_server_that_lies_hides_no_withdrawal_and_makes_up_no_deposit(
+    world: EscrowWorld,
+) -> None:
+    config = await world.opened()
+    world.leave(config, 800)
+    cursor = (await world.escrow.leaving(b"")).cursor
+    async with RpcProxy(world.devnet.url) as proxy:
+        rail = world.made([proxy.url, world.devnet.url], agreeing_min=1)
+        assert rail.escrow is not None
+        await rail.escrow.check_contract()
+        proxy.lie("eth_getLogs", lambda _: [])
+        assert len((await rail.escrow.leaving(cursor)).notices) == 1
+        proxy.lie("eth_call", without_withdrawal)
+        (view,) = await rail.escrow.view([config])
+        assert (view.deposit_units, view.leaving is not None) == (1_000, True)
+        proxy.disarm()
+        proxy.lie("eth_call", lambda _: "0x" + f"{5_000:064x}" + "0" * 64)
+        with pytest.raises(RailUnavailable, match="disagree"):
+            await rail.escrow.view([config])
+    assert (await world.view(config)).leaving is not None
+
+
+def without_withdrawal(result: object) -> object:
+    """The answer of a contract that nobody leaves: a word that is a time is none."""
+    is_time = len(str(result)) == 130 and int(str(result)[66:], 16) > 10**9
+    return "0x" + "0" * 128 if is_time else result
 
 
 @pytest.mark.parametrize("what", ["nothing", "token", "changed", "collector"])
