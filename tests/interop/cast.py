@@ -62,6 +62,7 @@ SERVERS: Final = (
     Peer("x402 Flask", "python", "x402", "x402_flask", _OFFICIAL, has_own_facilitator=True),
     Peer("@x402/express", "javascript", "x402", "x402_express", _OFFICIAL),
     Peer("AISA paywall", "python", OURS, "aisa_seller", (EXACT, PERMIT2), _PAYWALL_LACKS),
+    Peer("AISA proxy", "javascript", "x402", "aisa_proxy", (EXACT,)),
     Peer("pympp", "python", "pympp", "mpp_starlette", _MPP),
     Peer("mppx", "javascript", "mppx", "mpp_node", _MPP),
 )

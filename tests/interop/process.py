@@ -15,6 +15,7 @@ from typing import IO, Any, Final, Self
 
 READY_S: Final = 60.0
 ANSWER_S: Final = 60.0
+END_S: Final = 10.0
 _PROXIES: Final = ("http_proxy", "https_proxy", "all_proxy")
 
 
@@ -85,15 +86,19 @@ class PeerProcess:
         return answer
 
     def stop(self) -> None:
-        """End it; a peer that does not end by itself is killed."""
+        """Let it end, which it does when nothing can come any more; kill it if it does not."""
         if self._process is None:
             return
-        self._process.kill()
-        self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                with contextlib.suppress(OSError):  # what it was never told is lost with it
-                    pipe.close()
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError):  # what it was never told is lost with it
+            self._process.stdin.close()
+        try:
+            self._process.wait(END_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
 
     def _next(self, within_s: float) -> dict[str, Any]:
         try:

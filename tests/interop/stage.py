@@ -12,7 +12,7 @@ from typing import Any, Final
 from aisa.devnet.toolchain import Say, say_on_stderr
 from tests.interop.cast import CHANNEL_FACILITATOR, Cell, Peer
 from tests.interop.channel_trial import ChannelTrial
-from tests.interop.environment import PEERS, javascript, python
+from tests.interop.environment import OURS, PEERS, javascript, python
 from tests.interop.outcome import Outcome
 from tests.interop.process import PeerFailed, PeerProcess
 from tests.interop.scheme import BATCH, DEAR_UNITS, EXACT, PERMIT2, SCHEMES, UNITS, Scheme
@@ -104,6 +104,7 @@ class Stage:
             "network": network,
             "chain_id": int(network.partition(":")[2]),
             "token": self._world.token(EXACT.token),
+            "python": str(python(OURS)),
             "scratch": str(self._world.scratch),
         }
 
