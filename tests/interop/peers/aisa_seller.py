@@ -42,11 +42,12 @@ def build(origin: str) -> Any:
 
     app: Any = Starlette(routes=[Route(one["path"], sold) for one in SETTINGS["routes"]])
     # A client pays the first offer that it can, so each token has a paywall of its own.
+    seed = os.urandom(32)
     for asset in dict.fromkeys(one["asset"] for one in SETTINGS["routes"]):
         routes = [one for one in SETTINGS["routes"] if one["asset"] == asset]
         paywall = Paywall(
             Path(SETTINGS["scratch"], f"{asset}.sqlite"),
-            os.urandom(32),
+            seed,
             origin=origin,
             hubs=[TrustedHub(SETTINGS["node"], SETTINGS["node_network"])],
             x402=[offer(routes[0]["extra"], asset)],
