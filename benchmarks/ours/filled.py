@@ -127,7 +127,7 @@ def _channel_row(
     return (
         number, terms.channel_id, terms.network, terms.holder, terms.payer, terms.currency,
         terms.salt, 0, filling.now_s * 1000, DEPOSIT_UNITS, DEPOSIT_UNITS, signature,
-        PRICE_UNITS, PRICE_UNITS, PRICE_UNITS, 0, 0, filling.now_s * 1000,
+        PRICE_UNITS, PRICE_UNITS, PRICE_UNITS, 0, 0, filling.now_s * 1000, b"",
     )  # fmt: skip
 
 
@@ -136,7 +136,7 @@ def _idle_channel(filling: Filling, number: int) -> tuple[object, ...]:
     return (
         number, os.urandom(32), filling.hub, key_of_hub_network(filling.hub), os.urandom(32),
         "aiUSD", os.urandom(16), 0, now_ms, DEPOSIT_UNITS, DEPOSIT_UNITS, os.urandom(64),
-        PRICE_UNITS, PRICE_UNITS, PRICE_UNITS, 0, 0, now_ms,
+        PRICE_UNITS, PRICE_UNITS, PRICE_UNITS, 0, 0, now_ms, b"",
     )  # fmt: skip
 
 
