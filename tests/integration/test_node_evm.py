@@ -18,9 +18,8 @@ from aisa.node.assemble import treasuries
 from aisa.node.config import load_config
 from aisa.node.initialise import init_node
 from aisa.node.key import open_seed
-from aisa.protocol.evm_address import parse_address
-from aisa.settlement.evm.erc20 import balance_data
 from tests.integration.node_process import NodeProcess, eventually
+from tests.integration.x402_payer import held
 
 pytestmark = [pytest.mark.network, pytest.mark.slow]
 
@@ -81,14 +80,6 @@ def pulsing(devnet: EthereumDevnet) -> Iterator[None]:
         thread.join()
 
 
-def held(devnet: EthereumDevnet, address: str) -> int:
-    wish = {
-        "to": devnet.token("aiUSD").address,
-        "data": "0x" + balance_data(parse_address(address)).hex(),
-    }
-    return devnet.rpc.number("eth_call", wish, "latest")
-
-
 def deposit(node: NodeProcess, devnet: EthereumDevnet, units: int) -> None:
     with node.client(ALICE) as client:
         address = client.deposit_address(devnet.token("aiUSD").asset).address
@@ -117,7 +108,7 @@ def test_money_comes_in_and_goes_out_and_the_books_hold(
             solvency = eventually(lambda: one if (one := alice.solvency()).holdings else None)
             assert solvency.solvent
         assert node.stop() == 0
-    assert held(ethereum, THERE) == 4 * M
+    assert held(ethereum, "aiUSD", THERE) == 4 * M
     assert verify_file(folder / "ledger.sqlite").ok
 
 
@@ -138,5 +129,5 @@ def test_a_node_killed_after_it_sent_pays_once(folder: Path, ethereum: EthereumD
             eventually(lambda: alice.withdrawal("w").state is WithdrawalState.SETTLED)
             assert alice.account().available("aiUSD") == 6 * M
             assert node.stop() == 0
-    assert held(ethereum, THERE) == 4 * M
+    assert held(ethereum, "aiUSD", THERE) == 4 * M
     assert verify_file(folder / "ledger.sqlite").ok

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from html import escape
+from shlex import quote
 from typing import Final
 
 from aisa.money import Amount
@@ -92,14 +93,9 @@ def page(
     return _PAGE.format(
         price=escape(text),
         said=escape(said[:1].upper() + said[1:]),
-        command=escape(_quoted(url)),
+        command=escape(quote(url)),
         python=escape(repr(url)),
         url=escape(url),
         payee=payee.hex(),
         headers=" and ".join(_HEADERS if takes_x402 else _HEADERS[:1]),
     ).encode()
-
-
-def _quoted(url: str) -> str:
-    """The URL as one word of a shell, whatever a stranger put into it."""
-    return "'" + url.replace("'", "'\\''") + "'"

@@ -87,7 +87,7 @@ class SqliteChannelStore:
                 _prepare(self._writer, payee, random_bytes)
                 self._reader = _connect(path)
                 self._reader.execute("PRAGMA query_only=ON")
-                self._journal = self._open_journal(path.with_name(path.name + ".journal"))
+                self._open_journal(path.with_name(path.name + ".journal"))
             self.sales = SqliteSales(self._reader, self._locked_transaction)
         except BaseException:
             os.close(self._owner)
@@ -204,20 +204,18 @@ class SqliteChannelStore:
             times.append(time.perf_counter() - start)
         return statistics.median(times) * 1000
 
-    def _open_journal(self, path: Path) -> Journal:
+    def _open_journal(self, path: Path) -> None:
+        """Open the journal, and fold in what a crash left there."""
         generation = self._one("SELECT value FROM meta WHERE name='generation'")[0]
-        journal = Journal(path, generation, self.secret())
+        self._journal = Journal(path, generation, self.secret())
         try:
-            found = [_decoder.decode(body) for body in journal.records()]
-            if found:
-                self._write_tables(found, None)
-                journal.start_anew()
+            self._journaled = [_decoder.decode(body) for body in self._journal.records()]
+            self._fold()
         except BaseException as error:
-            journal.close()
+            self._journal.close()
             if isinstance(error, msgspec.MsgspecError):
                 raise StoreUnavailable(f"{path} cannot be read: {error}") from error
             raise
-        return journal
 
     def _append(self, batch: StoreBatch) -> bool:
         """Write a batch of charges to the journal; False if it must go to the tables."""
@@ -257,28 +255,23 @@ class SqliteChannelStore:
             is_anew = bool(self._journaled) or not self._is_journal_sound
             # Should a commit fail and yet survive a crash, nothing may be in the journal after it.
             self._is_journal_sound = False
-            self._write_tables(self._journaled, batch, is_anew=is_anew)
+            with self._transaction() as cursor:
+                if self._journaled:
+                    write_charged(cursor, self._journaled)
+                    faults.hit("seller.fold.before")
+                if is_anew:
+                    cursor.execute(schema.NEXT_GENERATION)
+                if batch is not None:
+                    write(cursor, batch)
+                    faults.hit("seller.commit.before")
+            if self._journaled:
+                faults.hit("seller.fold.after")
             if is_anew:
                 self._journal.start_anew()
             self._is_journal_sound = True
             self._journaled.clear()
             self._calls.clear()
             self._touched.clear()
-
-    def _write_tables(
-        self, journaled: list[StoreBatch], batch: StoreBatch | None, *, is_anew: bool = True
-    ) -> None:
-        with self._transaction() as cursor:
-            if journaled:
-                write_charged(cursor, journaled)
-                faults.hit("seller.fold.before")
-            if is_anew:
-                cursor.execute(schema.NEXT_GENERATION)
-            if batch is not None:
-                write(cursor, batch)
-                faults.hit("seller.commit.before")
-        if journaled:
-            faults.hit("seller.fold.after")
 
     @contextmanager
     def _locked_transaction(self) -> Generator[sqlite3.Cursor]:
